@@ -45,6 +45,11 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# Files that lib/embed.h puts into an object, and the hash by which the page's policy allows its style.
+STYLE_HASH = sha256-$(shell printf "$$(sha256sum frontend/style.css | cut -c-64 | sed 's/../\\x&/g')" | base64)
+$(BUILD)/frontend/page.o: frontend/page.html frontend/style.css
+$(BUILD)/frontend/page.o: CPPFLAGS += -DTALLY_STYLE_HASH='"$(STYLE_HASH)"'
+
 $(LIB_A): $(call objects,lib)
 $(FRONTEND_A): $(call objects,frontend)
 $(BACKEND_A): $(call objects,backend)
