@@ -1,25 +1,66 @@
 # Builds, runs and tests Tally; `make help` lists the targets.
+#
+# DESIGN. One file, no recursion into folders. Each mode (release, asan, tsan, cov) has a tree of
+# its own under build/, made by the template `mode` below, so that one call can build several.
+# What a tree was compiled with stands in its file `flags`, what commit it was made of in
+# build/revision: both change only when their content does, and what depends on them is rebuilt.
+# build/packages.mk holds the answers of pkg-config. It is remade after scripts/install has seen to
+# the packages, and make then starts over with it: that is how one command works on a machine that
+# has no compiler yet.
 .DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 MODE ?= release
-BUILD := build/$(MODE)
-CC ?= gcc
+CC := gcc
+JOBS ?= 2
+TALLY_BIN ?= build/release
+REPORTS := build/reports
+export TALLY_BIN
 
-REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-TREE := $(shell git rev-parse --short=12 'HEAD^{tree}' 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+TREE ?= $(shell git rev-parse --short=12 'HEAD^{tree}' 2>/dev/null || echo unknown)
+# Dates in archives and by __DATE__ are those of the commit: the same commit gives the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export SOURCE_DATE_EPOCH
 
-PACKAGES := libmicrohttpd libuv hiredis jansson libcurl
-PACKAGES += $(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo hiredis_ssl openssl)
+# ---- packages -----------------------------------------------------------------------------------
+
+WITHOUT_PACKAGES := help clean start stop run install lint-layers lint-layers-test
+GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
+ifneq ($(GOALS),)
+include build/packages.mk
+endif
+# What each target needs beyond a compiler and the libraries.
+GROUPS := build $(sort $(foreach goal,$(GOALS),$(NEEDS_$(firstword $(subst -, ,$(subst /, ,$(goal)))))))
+NEEDS_test := run test
+NEEDS_unit := test
+NEEDS_integration := run test
+NEEDS_nginx := run test
+NEEDS_converter := test
+NEEDS_tsan := run test
+NEEDS_browser := run test browser
+NEEDS_lint := lint
+NEEDS_format := lint
+NEEDS_ci := run test browser lint
+
+build/packages.mk: scripts/packages-mk $(GROUPS:%=build/installed/%)
+	@scripts/packages-mk > $@
+build/installed/%: $(wildcard scripts/install /var/lib/dpkg/status)
+	@mkdir -p $(@D)
+	@if [ -x scripts/install ]; then scripts/install $*; fi; touch $@
+
+# ---- compiler -----------------------------------------------------------------------------------
+
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(shell mysql_config --include 2>/dev/null)
-CFLAGS += -std=gnu11 -g $(WARNINGS)
-LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread
-MYSQL_LIBS := $(shell mysql_config --libs 2>/dev/null)
-CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
+TALLY_CPPFLAGS = -I. -D_GNU_SOURCE $(PACKAGE_CFLAGS) $(CPPFLAGS)
+TALLY_CFLAGS = -std=gnu11 -g $(WARNINGS) -fno-common $(CFLAGS)
+TALLY_LIBS = $(PACKAGE_LIBS) -lpthread -lm
 
-MODE_release := -O2 -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+MODE_release := -O2 -fPIE -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE \
+                -D_FORTIFY_SOURCE=2 -ffile-prefix-map=$(CURDIR)=. \
+                $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
 LINK_release := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 MODE_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LINK_asan := -fsanitize=address,undefined
@@ -27,45 +68,115 @@ MODE_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 LINK_tsan := -fsanitize=thread
 MODE_cov := -O0 --coverage -fprofile-update=atomic
 LINK_cov := --coverage
-CFLAGS += $(MODE_$(MODE))
-LDFLAGS += $(LINK_$(MODE))
 
-objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c)))
-LIB_A := $(BUILD)/lib.a
-FRONTEND_A := $(BUILD)/frontend.a
-BACKEND_A := $(BUILD)/backend.a
-SUPPORT_A := $(BUILD)/support.a
-UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-INTEGRATION := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/integration/test_*.c))
+# ---- one tree a mode ----------------------------------------------------------------------------
 
-.PHONY: build
-build: $(BUILD)/tally-frontend $(BUILD)/tally-backend ## compile both services into build/release
-
-$(BUILD)/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
-
-# Files that lib/embed.h puts into an object, and the hash by which the page's policy allows its style.
+sources = $(filter-out %/main.c,$(wildcard $(1)/*.c))
+UNIT := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
+INTEGRATION := $(patsubst %.c,%,$(sort $(wildcard tests/integration/test_*.c)))
+# OBJECT:FILE for each file that EMBED puts into an object; compilers do not report these.
+EMBEDS := $(shell grep -Hso 'EMBED([a-z_]*, "[^"]*' lib/*.c frontend/*.c backend/*.c | sed 's/\.c:.*"/.o:/')
+# The hash by which the page's policy allows its style.
 STYLE_HASH = sha256-$(shell printf "$$(sha256sum frontend/style.css | cut -c-64 | sed 's/../\\x&/g')" | base64)
-$(BUILD)/frontend/page.o: frontend/page.html frontend/style.css
-$(BUILD)/frontend/page.o: CPPFLAGS += -DTALLY_STYLE_HASH='"$(STYLE_HASH)"'
 
-$(LIB_A): $(call objects,lib)
-$(FRONTEND_A): $(call objects,frontend)
-$(BACKEND_A): $(call objects,backend)
-$(SUPPORT_A): $(call objects,tests/support)
-%.a:
-	@mkdir -p $(@D)
-	rm -f $@ && ar rcs $@ $^
+define mode
+.PHONY: build-$(1) unit-$(1) integration-$(1)
+build-$(1): build/$(1)/tally-frontend build/$(1)/tally-backend
+unit-$(1): $$(addprefix build/$(1)/,$$(UNIT))
+integration-$(1): $$(addprefix build/$(1)/,$$(INTEGRATION))
 
-$(BUILD)/tally-frontend: $(BUILD)/frontend/main.o $(FRONTEND_A) $(LIB_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
-$(BUILD)/tally-backend: $(BUILD)/backend/main.o $(BACKEND_A) $(LIB_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) $(MYSQL_LIBS) -o $@
-$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(SUPPORT_A) $(FRONTEND_A) $(BACKEND_A) $(LIB_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(CHECK_LIBS) $(LIBS) $(MYSQL_LIBS) -o $@
-$(BUILD)/tests/integration/test_%: $(BUILD)/tests/integration/test_%.o $(SUPPORT_A) $(LIB_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(CHECK_LIBS) $(LIBS) $(MYSQL_LIBS) -o $@
+build/$(1)/flags: FORCE
+	@$$(call update,$$(CC) $$(TALLY_CPPFLAGS) $$(TALLY_CFLAGS) $$(MODE_$(1)) $$(LDFLAGS) $$(LINK_$(1)))
+build/$(1)/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(TALLY_CPPFLAGS) $$(TALLY_CFLAGS) $$(MODE_$(1)) -MMD -MP -c $$< -o $$@
+build/$(1)/lib/build.o: build/revision
+build/$(1)/lib/build.o: private CPPFLAGS += -DTALLY_REVISION='"$$(REVISION)"' -DTALLY_TREE='"$$(TREE)"'
+build/$(1)/frontend/page.o: private CPPFLAGS += -DTALLY_STYLE_HASH='"$$(STYLE_HASH)"'
+$(foreach embed,$(EMBEDS),$(eval build/$(1)/$(subst :,: ,$(embed))))
 
-.PRECIOUS: $(BUILD)/%.o
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+build/$(1)/lib.a: $$(patsubst %.c,build/$(1)/%.o,$$(call sources,lib))
+build/$(1)/frontend.a: $$(patsubst %.c,build/$(1)/%.o,$$(call sources,frontend))
+build/$(1)/backend.a: $$(patsubst %.c,build/$(1)/%.o,$$(call sources,backend))
+build/$(1)/support.a: $$(patsubst %.c,build/$(1)/%.o,$$(call sources,tests/support))
+build/$(1)/%.a:
+	@mkdir -p $$(@D)
+	rm -f $$@ && ar rcsD $$@ $$^
+
+link_$(1) = $$(CC) $$(TALLY_CFLAGS) $$(MODE_$(1)) $$(LDFLAGS) $$(LINK_$(1)) $$(filter %.o %.a,$$^)
+build/$(1)/tally-frontend: build/$(1)/frontend/main.o build/$(1)/frontend.a build/$(1)/lib.a
+	$$(link_$(1)) $$(TALLY_LIBS) -o $$@
+build/$(1)/tally-backend: build/$(1)/backend/main.o build/$(1)/backend.a build/$(1)/lib.a
+	$$(link_$(1)) $$(TALLY_LIBS) $$(MYSQL_LIBS) -o $$@
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/support.a build/$(1)/frontend.a \
+                    build/$(1)/backend.a build/$(1)/lib.a
+	$$(link_$(1)) $$(CHECK_LIBS) $$(TALLY_LIBS) $$(MYSQL_LIBS) -o $$@
+-include $$(shell find build/$(1) -name '*.d' 2>/dev/null)
+endef
+
+# $(call update,TEXT): writes TEXT to the target where it says something else.
+update = mkdir -p $(@D); cmp -s $@ - <<< '$(subst ','\'',$(1))' || cat <<< '$(subst ','\'',$(1))' > $@
+
+$(foreach m,release asan tsan cov,$(eval $(call mode,$(m))))
+.SECONDARY:
+.PHONY: FORCE
+build/revision: FORCE
+	@$(call update,$(REVISION) $(TREE))
+
+# ---- targets ------------------------------------------------------------------------------------
+
+.PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
+        browser-test tsan lint lint-layers lint-layers-test format clean container-debian13 \
+        container-oracle nginx-container-test ci help test-programs
+
+build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
+
+install: ## install the Debian packages that building, running and testing need
+	scripts/install
+
+run: ## install, build and run all of Tally on this machine; Ctrl-C stops it (PORT=, FRONTEND_PORT=, BACKEND_PORT=)
+	@scripts/stack run
+start: ## the same in the background
+	@scripts/stack start
+stop: ## stop what `make start` started
+	@scripts/stack stop
+
+test: ## unit, integration, NGINX and converter tests with coverage, against its gate (reports: build/reports, build/coverage)
+	@scripts/test
+
+unit: unit-asan ## the unit tests under the address and undefined behaviour sanitizers
+	@scripts/run-tests --suite unit.asan --jobs $(JOBS) $(addprefix build/asan/,$(UNIT))
+integration: build-$(notdir $(TALLY_BIN)) integration-release ## the real binaries against real Redis, MariaDB and NGINX (TALLY_BIN=build/MODE: those binaries)
+	@scripts/run-tests --suite integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
+nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, and what it must refuse
+	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 $(sort $(wildcard tests/nginx/test_*))
+converter-test: build/release/tests/golden/specimen ## the JUnit converter against golden reports of a failure, a crash, a time-out and a loop test
+	@scripts/run-tests --suite converter --jobs $(JOBS) tests/golden/test_converter
+test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/golden/specimen
+coverage: ## reports of what the tests in build/cov have run: build/coverage/html, lcov.info, cobertura.xml
+	@scripts/coverage
+
+browser-test: build-release ## headless Chromium on the pages; screenshots in build/reports/screenshots
+	@scripts/browser-test
+tsan: build-tsan integration-release ## the integration tests with services under the thread sanitizer
+	@TALLY_BIN=build/tsan scripts/run-tests --suite integration.tsan --jobs 1 --timeout 240 $(addprefix build/release/,$(INTEGRATION))
+
+lint: ## formats, static analysis, shell, YAML and Python checks, layer rules, documented settings
+	@scripts/lint
+format: ## format all C files in place
+	clang-format -i $$(git ls-files '*.c' '*.h')
+clean: ## remove everything that was built
+	rm -rf build
+
+container-debian13: ## build and unit tests on Debian 13, in a container
+	@scripts/container-test debian13
+container-oracle: ## tally-backend against Oracle's libmysqlclient and MySQL, in a container
+	@scripts/container-test oracle
+nginx-container-test: ## NGINX of the images: recreated upstreams, failing over, refusing
+	@scripts/nginx-container-test
+
+ci: ## all checks: lint, test, browser, thread sanitizer, containers
+	@scripts/ci
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "%-22s %s\n", $$1, $$2 }' Makefile

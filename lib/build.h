@@ -1,9 +1,6 @@
-/* What this build was made of; the values come from the Makefile. */
+/* What this build was made of. */
 #pragma once
 
-#ifndef TALLY_REVISION
-#define TALLY_REVISION "unknown"
-#endif
-#ifndef TALLY_TREE
-#define TALLY_TREE "unknown"
-#endif
+/* Abbreviated git ids, or "unknown"; only build.c is compiled anew when they change. */
+extern const char build_revision[]; /* the commit */
+extern const char build_tree[];     /* its tree: the same for the same files */
