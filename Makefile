@@ -75,7 +75,7 @@ sources = $(filter-out %/main.c,$(wildcard $(1)/*.c))
 UNIT := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst %.c,%,$(sort $(wildcard tests/integration/test_*.c)))
 # OBJECT:FILE for each file that EMBED puts into an object; compilers do not report these.
-EMBEDS := $(shell grep -Hso 'EMBED([a-z_]*, "[^"]*' lib/*.c frontend/*.c backend/*.c | sed 's/\.c:.*"/.o:/')
+EMBEDS := $(shell grep -Hso 'EMBED.[a-z_]*, "[^"]*' lib/*.c frontend/*.c backend/*.c | sed 's/\.c:.*"/.o:/')
 # The hash by which the page's policy allows its style.
 STYLE_HASH = sha256-$(shell printf "$$(sha256sum frontend/style.css | cut -c-64 | sed 's/../\\x&/g')" | base64)
 
