@@ -1,0 +1,91 @@
+/* The operators' routes, the same for each service. */
+#include "lib/ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/build.h"
+#include "lib/http.h"
+#include "lib/mem.h"
+#include "lib/metrics.h"
+#include "lib/worker.h"
+
+static void reply(struct http_request *req, int status, const char *type, struct buf *body)
+{
+    struct http_reply reply = {.status = status, .content_type = type};
+    reply.body = buf_take(body, &reply.length);
+    http_reply(req, &reply);
+}
+
+void ops_get_healthz(struct http_request *req, void *state)
+{
+    (void)state;
+    struct buf body = {0};
+    buf_puts(&body, "ok\n");
+    reply(req, 200, OPS_TEXT, &body);
+}
+
+void ops_get_readyz(struct http_request *req, void *state)
+{
+    struct ops *ops = state;
+    bool leaving = worker_is_draining(ops->worker);
+    struct buf body = {0};
+    buf_puts(&body, leaving ? "draining\n" : "ready\n");
+    if (ops->on_verbose && http_has_query_flag(req, "verbose"))
+        ops->on_verbose(&body, state);
+    reply(req, leaving ? 503 : 200, OPS_TEXT, &body);
+}
+
+static void put_member(struct buf *out, const char *before, const char *text)
+{
+    buf_puts(out, before);
+    buf_put_json(out, text, strlen(text));
+}
+
+void ops_get_version(struct http_request *req, void *state)
+{
+    const struct ops *ops = state;
+    struct buf body = {0};
+    put_member(&body, "{\"service\":", ops->service);
+    put_member(&body, ",\"version\":", ops_version(ops->version));
+    put_member(&body, ",\"revision\":", TALLY_REVISION);
+    put_member(&body, ",\"tree\":", TALLY_TREE);
+    buf_puts(&body, "}\n");
+    reply(req, 200, "application/json", &body);
+}
+
+void ops_get_metrics(struct http_request *req, void *state)
+{
+    const struct ops *ops = state;
+    size_t count;
+    struct worker *const *workers = worker_all(ops->worker, &count);
+    struct metrics **sets = xcalloc(count, sizeof *sets);
+    struct http **servers = xcalloc(count, sizeof *servers);
+    size_t present = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct ops *other = worker_state(workers[i]);
+        struct http *server = worker_http(workers[i]);
+        if (!other || !server) /* still starting */
+            continue;
+        sets[present] = other->metrics;
+        servers[present++] = server;
+    }
+    struct buf body = {0};
+    metrics_write(&body, sets, present);
+    http_write_metrics(&body, servers, present);
+    metrics_write_process(&body, ops->service, ops_version(ops->version), TALLY_REVISION);
+    free(sets);
+    free(servers);
+    reply(req, 200, OPS_METRICS_TEXT, &body);
+}
+
+void ops_put_dependency(struct buf *out, const char *name, bool up)
+{
+    buf_printf(out, "%s: %s\n", name, up ? "up" : "down");
+}
+
+const char *ops_version(const char *release)
+{
+    return release && *release ? release : TALLY_REVISION;
+}

@@ -1,0 +1,45 @@
+/* The routes that each service has for its operators: /healthz, /readyz, /version, /metrics. */
+#pragma once
+
+#include <stdbool.h>
+
+struct buf;
+struct http_request;
+struct metrics;
+struct worker;
+
+/* DESIGN. A service's worker state is also the context of its handlers and MUST begin with a struct
+ * ops: the handlers below find everything in it, and a scrape finds those of the other workers
+ * through worker_all. The route rows go into the service's own table. */
+struct ops {
+    const char *service; /* borrowed: tally-backend */
+    const char *version; /* borrowed: RELEASE, or "" for the revision */
+    struct worker *worker;
+    struct metrics *metrics;
+    /* Appends a line for each dependency to the answer of /readyz?verbose (ops_put_dependency). */
+    void (*on_verbose)(struct buf *out, void *state);
+};
+
+#define OPS_TEXT "text/plain; charset=utf-8"
+#define OPS_METRICS_TEXT "text/plain; version=0.0.4; charset=utf-8"
+#define OPS_ROUTES                                                                                 \
+    {.path = "/healthz", .on_get = ops_get_healthz, .content_type = OPS_TEXT},                     \
+        {.path = "/readyz", .on_get = ops_get_readyz, .content_type = OPS_TEXT},                   \
+        {.path = "/version", .on_get = ops_get_version, .content_type = "application/json"},       \
+    {                                                                                              \
+        .path = "/metrics", .on_get = ops_get_metrics, .content_type = OPS_METRICS_TEXT            \
+    }
+
+/* 200 while the loop turns; depends on nothing. */
+void ops_get_healthz(struct http_request *req, void *state);
+/* 200, or 503 while draining; says nothing of stores unless asked with ?verbose. */
+void ops_get_readyz(struct http_request *req, void *state);
+/* {"service":…,"version":…,"revision":…,"tree":…} */
+void ops_get_version(struct http_request *req, void *state);
+/* All workers' metrics, the server's and the process's, as Prometheus text. */
+void ops_get_metrics(struct http_request *req, void *state);
+
+/* "database: up" */
+void ops_put_dependency(struct buf *out, const char *name, bool up);
+/* RELEASE where it is set, else the revision of the build. */
+const char *ops_version(const char *release);
