@@ -49,8 +49,8 @@ void ops_get_version(struct http_request *req, void *state)
     struct buf body = {0};
     put_member(&body, "{\"service\":", ops->service);
     put_member(&body, ",\"version\":", ops_version(ops->version));
-    put_member(&body, ",\"revision\":", TALLY_REVISION);
-    put_member(&body, ",\"tree\":", TALLY_TREE);
+    put_member(&body, ",\"revision\":", build_revision);
+    put_member(&body, ",\"tree\":", build_tree);
     buf_puts(&body, "}\n");
     reply(req, 200, "application/json", &body);
 }
@@ -74,7 +74,7 @@ void ops_get_metrics(struct http_request *req, void *state)
     struct buf body = {0};
     metrics_write(&body, sets, present);
     http_write_metrics(&body, servers, present);
-    metrics_write_process(&body, ops->service, ops_version(ops->version), TALLY_REVISION);
+    metrics_write_process(&body, ops->service, ops_version(ops->version), build_revision);
     free(sets);
     free(servers);
     reply(req, 200, OPS_METRICS_TEXT, &body);
@@ -87,5 +87,5 @@ void ops_put_dependency(struct buf *out, const char *name, bool up)
 
 const char *ops_version(const char *release)
 {
-    return release && *release ? release : TALLY_REVISION;
+    return release && *release ? release : build_revision;
 }
