@@ -5,7 +5,7 @@
 
 struct url {
     char *scheme;   /* lower case */
-    char *user;     /* decoded; NULL when absent */
+    char *user;     /* decoded; NULL when absent or empty */
     char *password; /* decoded; NULL when absent; reaches up to the last @ */
     char *host;     /* without brackets */
     int port;       /* 0 when absent */
