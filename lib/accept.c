@@ -124,7 +124,9 @@ bool accept_prefers_json(const char *accept)
     struct span rest = {accept, accept ? strlen(accept) : 0};
     while (rest.length)
         offer_range(&json, &html, cut(&rest, ','));
-    return json.quality > html.quality;
+    if (json.quality != html.quality)
+        return json.quality > html.quality;
+    return json.quality > 0 && json.specificity > html.specificity;
 }
 
 /* `length` lower-case hex digits; with `not_zero` they are not all 0. */

@@ -3,8 +3,9 @@
 
 #include <stdbool.h>
 
-/* True when application/json has a higher quality than text/html (RFC 9110, 12.5.1). NULL and
- * garbage: false. */
+/* True when application/json has a higher quality than text/html (RFC 9110, 12.5.1), or the same
+ * and is named more exactly: scripts send JSON's type and then a wildcard.
+ * NULL and garbage: false. */
 bool accept_prefers_json(const char *accept);
 /* A version 00 traceparent of W3C Trace Context: lower-case hex, no all-zero ids. */
 bool traceparent_is_valid(const char *text);
