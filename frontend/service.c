@@ -19,6 +19,8 @@
 
 #include <stdlib.h>
 
+#define PROBE_MS 5000
+
 static const struct http_route routes[] = {
     {.path = "/",
      .on_get = home_get,
@@ -83,6 +85,7 @@ static int make_clients(struct frontend_worker *w, uv_loop_t *loop)
                                                        .url = c->backend_url,
                                                        .timeout_ms = (unsigned)c->fetch_timeout_ms,
                                                        .max_waiting = (unsigned)c->max_waiting,
+                                                       .probe_ms = PROBE_MS,
                                                        .metrics = w->ops.metrics},
                                &w->users);
         if (status != 0)

@@ -13,8 +13,6 @@
 
 #include <stdlib.h>
 
-#define PROBE_MS 5000
-
 struct users {
     uv_loop_t *loop;
     struct batch batch;
@@ -23,7 +21,7 @@ struct users {
     struct users_waiter probe;
     uv_timer_t deadline, probing;
     unsigned open_handles;
-    unsigned timeout_ms;
+    unsigned timeout_ms, probe_ms;
     uint64_t sent_ns;
     enum { USERS_UNKNOWN, USERS_UP, USERS_DOWN } state;
 };
@@ -75,7 +73,7 @@ static void set_down(struct users *u, const char *reason)
         return;
     u->state = USERS_DOWN;
     metrics_set(u->metrics, BACKEND_UP, 0);
-    MUST(uv_timer_start(&u->probing, on_probe, PROBE_MS, PROBE_MS) == 0);
+    MUST(uv_timer_start(&u->probing, on_probe, u->probe_ms, u->probe_ms) == 0);
     log_begin(LOG_WARN, "backend is unavailable");
     log_text("reason", reason);
     log_end();
@@ -130,6 +128,7 @@ int users_new(const struct users_options *options, struct users **ret_users)
     u->loop = options->loop;
     u->metrics = options->metrics;
     u->timeout_ms = options->timeout_ms;
+    u->probe_ms = options->probe_ms;
     int status = fetch_new(&(struct fetch_options){.loop = options->loop,
                                                    .url = options->url,
                                                    .timeout_ms = options->timeout_ms,

@@ -15,6 +15,7 @@ struct users_options {
     const char *url; /* copied */
     unsigned timeout_ms;
     unsigned max_waiting;
+    unsigned probe_ms;       /* between questions while the backend is down */
     struct metrics *metrics; /* borrowed; the frontend's table */
 };
 

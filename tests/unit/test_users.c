@@ -1,0 +1,347 @@
+/* Sharing reads: who joins which fetch, and what a fetch tells of the backend. The fetch is a fake
+ * that answers when the test says so. */
+#include "frontend/users.h"
+#include "frontend/metrics.h"
+#include "frontend/user_list.h"
+#include "lib/fetch.h"
+#include "lib/mem.h"
+#include "tests/support/suite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY "[{\"userName\":\"Bob\"}]\n"
+
+/* ---- the fake fetch ---- */
+
+struct fetch {
+    fetch_on_done on_done; /* NULL: nothing in flight */
+    void *arg;
+    char request_id[32], traceparent[64];
+    int gets, refuse;
+};
+
+static struct fetch fake;
+static int fake_refuses_to_start;
+
+int fetch_new(const struct fetch_options *options, struct fetch **ret_fetch)
+{
+    ck_assert_str_eq(options->url, "http://backend/backend");
+    ck_assert_uint_eq(options->max_body, USER_LIST_MAX_BYTES);
+    fake = (struct fetch){0};
+    *ret_fetch = &fake;
+    return fake_refuses_to_start;
+}
+
+int fetch_get(struct fetch *f, const char *request_id, const char *traceparent,
+              fetch_on_done on_done, void *arg)
+{
+    ck_assert_ptr_null(f->on_done);
+    if (f->refuse)
+        return f->refuse;
+    f->on_done = on_done;
+    f->arg = arg;
+    f->gets++;
+    strcpy(f->request_id, request_id ? request_id : "");
+    strcpy(f->traceparent, traceparent ? traceparent : "");
+    return 0;
+}
+
+static void fake_ends(int status, const char *body, const char *reason)
+{
+    fetch_on_done on_done = fake.on_done;
+    ck_assert(on_done);
+    fake.on_done = NULL;
+    on_done(fake.arg, status, body, body ? strlen(body) : 0, reason);
+}
+
+void fetch_free(struct fetch *f)
+{
+    if (f->on_done)
+        fake_ends(UV_ECANCELED, NULL, "leaving");
+}
+
+/* ---- the stage ---- */
+
+struct visitor {
+    struct users_waiter waiter;
+    int answers, status;
+    size_t users;
+};
+
+static uv_loop_t loop;
+static struct metrics *metrics;
+static struct users *users;
+
+static void on_done(struct batch_waiter *waiter, int status, uint64_t index, const void *result)
+{
+    (void)index;
+    struct visitor *v = CONTAINER_OF(waiter, struct visitor, waiter.base);
+    v->answers++;
+    v->status = status;
+    if (status != 0) {
+        ck_assert_ptr_null(result);
+        return;
+    }
+    struct user_list *list = users_result(result);
+    v->users = list->count;
+    user_list_unref(list);
+}
+
+static struct visitor visitor(const char *id)
+{
+    return (struct visitor){
+        .waiter = {.base = {.on_done = on_done}, .request_id = id, .traceparent = "trace"}};
+}
+
+static void start(unsigned timeout_ms)
+{
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    metrics = metrics_new(frontend_metrics, FRONTEND_METRICS);
+    struct users_options options = {.loop = &loop,
+                                    .url = "http://backend/backend",
+                                    .timeout_ms = timeout_ms,
+                                    .max_waiting = 3,
+                                    .probe_ms = 10,
+                                    .metrics = metrics};
+    ck_assert_int_eq(users_new(&options, &users), 0);
+}
+
+/* Past the question that is asked at start. */
+static void start_up(unsigned timeout_ms)
+{
+    start(timeout_ms);
+    users_flush(users);
+    fake_ends(0, BODY, NULL);
+    ck_assert(users_is_up(users));
+}
+
+static void stop(void)
+{
+    users_free(users);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    metrics_free(metrics);
+}
+
+START_TEST(the_backend_is_asked_once_at_start)
+{
+    start(1000);
+    ck_assert(!users_is_up(users));
+    users_flush(users);
+    users_flush(users);
+    ck_assert_int_eq(fake.gets, 1);
+    fake_ends(0, BODY, NULL);
+    ck_assert(users_is_up(users));
+    ck_assert_uint_eq(metrics_value(metrics, BACKEND_UP), 1);
+    users_flush(users);
+    ck_assert_int_eq(fake.gets, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(one_fetch_answers_everyone_who_waits)
+{
+    start_up(1000);
+    struct visitor a = visitor("a"), b = visitor("b");
+    ck_assert_int_eq(users_join(users, &a.waiter), 0);
+    ck_assert_int_eq(users_join(users, &b.waiter), 0);
+    users_flush(users);
+    ck_assert_int_eq(fake.gets, 2);
+    ck_assert_str_eq(fake.request_id, "a");
+    ck_assert_str_eq(fake.traceparent, "trace");
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(a.answers + b.answers, 2);
+    ck_assert_uint_eq(a.users + b.users, 2);
+    stop();
+}
+END_TEST
+
+START_TEST(who_comes_later_waits_for_the_next_fetch)
+{
+    start_up(1000);
+    struct visitor early = visitor("early"), late = visitor("late");
+    ck_assert_int_eq(users_join(users, &early.waiter), 0);
+    users_flush(users);
+    ck_assert_int_eq(users_join(users, &late.waiter), 0);
+    users_flush(users);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(early.answers, 1);
+    ck_assert_int_eq(late.answers, 0);
+    users_flush(users);
+    ck_assert_str_eq(fake.request_id, "late");
+    fake_ends(0, "[]\n", NULL);
+    ck_assert_int_eq(late.answers, 1);
+    ck_assert_uint_eq(late.users, 0);
+    stop();
+}
+END_TEST
+
+START_TEST(who_has_left_is_not_told)
+{
+    start_up(1000);
+    struct visitor gone = visitor("gone"), left = visitor("left"), stays = visitor("stays");
+    ck_assert_int_eq(users_join(users, &gone.waiter), 0);
+    ck_assert_int_eq(users_join(users, &left.waiter), 0);
+    ck_assert_int_eq(users_join(users, &stays.waiter), 0);
+    users_leave(users, &gone.waiter);
+    users_flush(users);
+    ck_assert_str_eq(fake.request_id, "left");
+    users_leave(users, &left.waiter);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(gone.answers + left.answers, 0);
+    ck_assert_int_eq(stays.answers, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(a_full_queue_refuses_at_once)
+{
+    start_up(1000);
+    struct visitor crowd[4] = {visitor("1"), visitor("2"), visitor("3"), visitor("4")};
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(users_join(users, &crowd[i].waiter), 0);
+    ck_assert_int_eq(users_join(users, &crowd[3].waiter), UV_ENOBUFS);
+    ck_assert_uint_eq(metrics_value(metrics, USERS_FULL), 1);
+    users_flush(users);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(crowd[2].answers, 1);
+    ck_assert_int_eq(crowd[3].answers, 0);
+    stop();
+}
+END_TEST
+
+static const struct failure {
+    int status;
+    const char *body;
+    int expected;
+} failures[] = {
+    {UV_ECONNREFUSED, NULL, UV_ECONNREFUSED},
+    {UV_ETIMEDOUT, NULL, UV_ETIMEDOUT},
+    {UV_E2BIG, NULL, UV_E2BIG},
+    {0, "<html>", UV_EPROTO},
+    {0, "{}", UV_EPROTO},
+    {0, "", UV_EPROTO},
+    {0, "[{\"userName\":1}]", UV_EPROTO},
+};
+
+START_TEST(a_failed_fetch_is_told_to_those_who_joined_it)
+{
+    const struct failure *f = &failures[_i];
+    start_up(1000);
+    struct visitor v = visitor("v"), next = visitor("next");
+    ck_assert_int_eq(users_join(users, &v.waiter), 0);
+    users_flush(users);
+    ck_assert_int_eq(users_join(users, &next.waiter), 0);
+    fake_ends(f->status, f->body, "it failed");
+    ck_assert_int_eq(v.answers, 1);
+    ck_assert_int_eq(v.status, f->expected);
+    ck_assert(!users_is_up(users));
+    ck_assert_uint_eq(metrics_value(metrics, BACKEND_UP), 0);
+    ck_assert_uint_eq(metrics_value(metrics, BACKEND_FAILURES), 1);
+    users_flush(users);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(next.status, 0);
+    ck_assert(users_is_up(users));
+    stop();
+}
+END_TEST
+
+START_TEST(a_fetch_that_cannot_start_fails_at_once)
+{
+    start_up(1000);
+    fake.refuse = UV_ENOMEM;
+    struct visitor v = visitor("v");
+    ck_assert_int_eq(users_join(users, &v.waiter), 0);
+    users_flush(users);
+    ck_assert_int_eq(v.status, UV_ENOMEM);
+    ck_assert(!users_is_up(users));
+    stop();
+}
+END_TEST
+
+START_TEST(nobody_waits_longer_than_the_deadline)
+{
+    start_up(10);
+    struct visitor first = visitor("first"), second = visitor("second");
+    ck_assert_int_eq(users_join(users, &first.waiter), 0);
+    users_flush(users);
+    ck_assert_int_eq(users_join(users, &second.waiter), 0);
+    while (second.answers == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_int_eq(first.status, UV_ETIMEDOUT);
+    ck_assert_int_eq(second.status, UV_ETIMEDOUT);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(first.answers + second.answers, 2);
+    stop();
+}
+END_TEST
+
+START_TEST(a_lost_backend_is_asked_again_without_visitors)
+{
+    start(1000);
+    users_flush(users);
+    fake_ends(UV_ECONNREFUSED, NULL, "refused");
+    while (fake.gets == 1) {
+        uv_run(&loop, UV_RUN_ONCE);
+        users_flush(users);
+    }
+    fake_ends(0, BODY, NULL);
+    ck_assert(users_is_up(users));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    users_flush(users);
+    ck_assert_int_eq(fake.gets, 2);
+    stop();
+}
+END_TEST
+
+START_TEST(leaving_cancels_the_fetch)
+{
+    start_up(1000);
+    struct visitor v = visitor("v");
+    ck_assert_int_eq(users_join(users, &v.waiter), 0);
+    users_flush(users);
+    users_leave(users, &v.waiter);
+    stop();
+    ck_assert_int_eq(v.answers, 0);
+    ck_assert_ptr_null(fake.on_done);
+}
+END_TEST
+
+START_TEST(a_fetch_that_cannot_be_made_is_passed_on)
+{
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    fake_refuses_to_start = UV_ENOMEM;
+    struct users_options options = {
+        .loop = &loop, .url = "http://backend/backend", .timeout_ms = 1, .max_waiting = 1};
+    ck_assert_int_eq(users_new(&options, &users), UV_ENOMEM);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    users_free(NULL);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("users");
+    TCase *tc = tcase_create("users");
+    tcase_set_timeout(tc, 20);
+    tcase_add_test(tc, the_backend_is_asked_once_at_start);
+    tcase_add_test(tc, one_fetch_answers_everyone_who_waits);
+    tcase_add_test(tc, who_comes_later_waits_for_the_next_fetch);
+    tcase_add_test(tc, who_has_left_is_not_told);
+    tcase_add_test(tc, a_full_queue_refuses_at_once);
+    tcase_add_loop_test(tc, a_failed_fetch_is_told_to_those_who_joined_it, 0,
+                        sizeof(failures) / sizeof(failures[0]));
+    tcase_add_test(tc, a_fetch_that_cannot_start_fails_at_once);
+    tcase_add_test(tc, nobody_waits_longer_than_the_deadline);
+    tcase_add_test(tc, a_lost_backend_is_asked_again_without_visitors);
+    tcase_add_test(tc, leaving_cancels_the_fetch);
+    tcase_add_test(tc, a_fetch_that_cannot_be_made_is_passed_on);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+int main(void)
+{
+    return suite_run(make_suite());
+}
