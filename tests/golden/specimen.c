@@ -1,4 +1,4 @@
-/* A Check program of which some tests fail in every way that a test can fail: the converter's food. */
+/* A Check program that fails in every way a test can fail: what the converter is fed. */
 #include <check.h>
 #include <signal.h>
 #include <stdlib.h>
