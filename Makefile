@@ -125,6 +125,10 @@ build/revision: FORCE
 
 # ---- targets ------------------------------------------------------------------------------------
 
+# Silent where nothing is missing; the compiler's command lines would hide what matters to a newcomer.
+serve = scripts/install build run; echo "Compiling (half a minute the first time)"; \
+        $(MAKE) --no-print-directory --silent -j$(JOBS) build; exec scripts/stack $@
+
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
         browser-test tsan lint lint-layers lint-layers-test format clean container-debian13 \
         container-oracle nginx-container-test ci help test-programs
@@ -135,9 +139,9 @@ install: ## install the Debian packages that building, running and testing need
 	scripts/install
 
 run: ## install, build and run all of Tally on this machine; Ctrl-C stops it (PORT=, FRONTEND_PORT=, BACKEND_PORT=)
-	@scripts/stack run
+	@$(serve)
 start: ## the same in the background
-	@scripts/stack start
+	@$(serve)
 stop: ## stop what `make start` started
 	@scripts/stack stop
 
