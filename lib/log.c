@@ -1,8 +1,8 @@
 /* The log: one JSON object a line on standard error.
  *
  * DESIGN. Each thread builds its line, and collects the lines it holds, in memory of its own: no
- * lock, and a line is never torn, since a write carries whole lines. What standard error does not
- * take is lost: the log must not stop the service. */
+ * lock. A write carries whole lines; only a pipe that is full may mix two threads' writes of more
+ * than 4 KiB. What standard error does not take is lost: the log must not stop the service. */
 #include "lib/log.h"
 #include "lib/buf.h"
 #include "lib/mem.h"
