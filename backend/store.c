@@ -166,11 +166,17 @@ void store_close(struct store *s)
     free(s);
 }
 
-static void put_user(struct buf *json, const char *name, size_t length)
+/* False, and the JSON as it was, when it would become too long. */
+static bool put_user(struct buf *json, const char *name, size_t length)
 {
-    buf_puts(json, json->length > 1 ? ",{\"userName\":" : "{\"userName\":");
+    size_t before = json->length;
+    buf_puts(json, before > 1 ? ",{\"userName\":" : "{\"userName\":");
     buf_put_json(json, name, length);
     buf_puts(json, "}");
+    if (json->length + 2 <= STORE_USERS_BYTES)
+        return true;
+    json->length = before;
+    return false;
 }
 
 static void render_users(MYSQL_RES *rows, unsigned limit, struct store_users *ret)
@@ -180,10 +186,10 @@ static void render_users(MYSQL_RES *rows, unsigned limit, struct store_users *re
     MYSQL_ROW row;
     buf_puts(&json, "[");
     while ((row = mysql_fetch_row(rows)) != NULL) {
-        users.left_out = users.count == limit || json.length > STORE_USERS_BYTES;
+        users.left_out =
+            users.count == limit || !put_user(&json, row[0], mysql_fetch_lengths(rows)[0]);
         if (users.left_out)
             break;
-        put_user(&json, row[0], mysql_fetch_lengths(rows)[0]);
         users.count++;
     }
     buf_puts(&json, "]\n");

@@ -45,10 +45,10 @@ struct store_users {
     bool left_out; /* there are more than were asked for */
 };
 
-/* Enough for 1000 names of 255 characters of 4 bytes. */
+/* The frontend takes no more. */
 enum { STORE_USERS_BYTES = 1 << 20 };
 
-/* At most `limit` users, and at most about STORE_USERS_BYTES of them. */
+/* At most `limit` users, and at most STORE_USERS_BYTES of JSON. */
 MUST_USE int store_read_users(struct store *s, unsigned limit, struct store_users *ret_users,
                               char *reason);
 
