@@ -162,6 +162,18 @@ static int send_request(int fd)
     return n == sizeof(request) - 1 ? 0 : EIO;
 }
 
+/* HTTP/1.1 200, and then a space or the line's end. */
+static bool parse_status(const char *line, int *ret_status)
+{
+    char digits[4], end[2];
+    if (strncmp(line, "HTTP/1.", 7) != 0 || !line[7] || line[8] != ' ')
+        return false;
+    if (sscanf(line + 9, "%3[0-9]%1[ \r\n]", digits, end) != 2 || strlen(digits) != 3)
+        return false;
+    *ret_status = atoi(digits);
+    return true;
+}
+
 /* Reads until the status line is there. */
 static int read_status(int fd, int64_t deadline_ms, int *ret_status)
 {
@@ -181,7 +193,7 @@ static int read_status(int fd, int64_t deadline_ms, int *ret_status)
         length += (size_t)n;
         reply[length] = '\0';
         if (memchr(reply, '\n', length))
-            return sscanf(reply, "HTTP/1.%*1d %3d", ret_status) == 1 ? 0 : EPROTO;
+            return parse_status(reply, ret_status) ? 0 : EPROTO;
     }
     return EPROTO;
 }
