@@ -16,7 +16,8 @@ MODE ?= release
 CC := gcc
 JOBS ?= 2
 TALLY_BIN ?= build/release
-REPORTS := build/reports
+# In front of the names of the reports.
+SUITE ?=
 export TALLY_BIN
 
 REVISION ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -149,7 +150,7 @@ test: ## unit, integration, NGINX and converter tests with coverage, against its
 	@scripts/test
 
 unit: unit-asan ## the unit tests under the address and undefined behaviour sanitizers
-	@scripts/run-tests --suite unit.asan --jobs $(JOBS) $(addprefix build/asan/,$(UNIT))
+	@scripts/run-tests --suite $(SUITE)unit.asan --jobs $(JOBS) $(addprefix build/asan/,$(UNIT))
 integration: build-$(notdir $(TALLY_BIN)) integration-release ## the real binaries against real Redis, MariaDB and NGINX (TALLY_BIN=build/MODE: those binaries)
 	@scripts/run-tests --suite integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
 nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, and what it must refuse
