@@ -80,6 +80,9 @@ EMBEDS := $(shell grep -Hso 'EMBED.[a-z_]*, "[^"]*' lib/*.c frontend/*.c backend
 # The hash by which the page's policy allows its style.
 STYLE_HASH = sha256-$(shell printf "$$(sha256sum frontend/style.css | cut -c-64 | sed 's/../\\x&/g')" | base64)
 
+# V=1 shows whole command lines.
+quiet = $(if $(V),,@echo "  $(1) $@";)
+
 define mode
 .PHONY: build-$(1) unit-$(1) integration-$(1)
 build-$(1): build/$(1)/tally-frontend build/$(1)/tally-backend
@@ -90,7 +93,7 @@ build/$(1)/flags: FORCE
 	@$$(call update,$$(CC) $$(TALLY_CPPFLAGS) $$(TALLY_CFLAGS) $$(MODE_$(1)) $$(LDFLAGS) $$(LINK_$(1)))
 build/$(1)/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(TALLY_CPPFLAGS) $$(TALLY_CFLAGS) $$(MODE_$(1)) -MMD -MP -c $$< -o $$@
+	$$(call quiet,CC  )$$(CC) $$(TALLY_CPPFLAGS) $$(TALLY_CFLAGS) $$(MODE_$(1)) -MMD -MP -c $$< -o $$@
 build/$(1)/lib/build.o: build/revision
 build/$(1)/lib/build.o: private CPPFLAGS += -DTALLY_REVISION='"$$(REVISION)"' -DTALLY_TREE='"$$(TREE)"'
 build/$(1)/frontend/page.o: private CPPFLAGS += -DTALLY_STYLE_HASH='"$$(STYLE_HASH)"'
@@ -102,16 +105,16 @@ build/$(1)/backend.a: $$(patsubst %.c,build/$(1)/%.o,$$(call sources,backend))
 build/$(1)/support.a: $$(patsubst %.c,build/$(1)/%.o,$$(call sources,tests/support))
 build/$(1)/%.a:
 	@mkdir -p $$(@D)
-	rm -f $$@ && ar rcsD $$@ $$^
+	$$(call quiet,AR  )rm -f $$@ && ar rcsD $$@ $$^
 
 link_$(1) = $$(CC) $$(TALLY_CFLAGS) $$(MODE_$(1)) $$(LDFLAGS) $$(LINK_$(1)) $$(filter %.o %.a,$$^)
 build/$(1)/tally-frontend: build/$(1)/frontend/main.o build/$(1)/frontend.a build/$(1)/lib.a
-	$$(link_$(1)) $$(TALLY_LIBS) -o $$@
+	$$(call quiet,LINK)$$(link_$(1)) $$(TALLY_LIBS) -o $$@
 build/$(1)/tally-backend: build/$(1)/backend/main.o build/$(1)/backend.a build/$(1)/lib.a
-	$$(link_$(1)) $$(TALLY_LIBS) $$(MYSQL_LIBS) -o $$@
+	$$(call quiet,LINK)$$(link_$(1)) $$(TALLY_LIBS) $$(MYSQL_LIBS) -o $$@
 build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/support.a build/$(1)/frontend.a \
                     build/$(1)/backend.a build/$(1)/lib.a
-	$$(link_$(1)) $$(CHECK_LIBS) $$(TALLY_LIBS) $$(MYSQL_LIBS) -o $$@
+	$$(call quiet,LINK)$$(link_$(1)) $$(CHECK_LIBS) $$(TALLY_LIBS) $$(MYSQL_LIBS) -o $$@
 -include $$(shell find build/$(1) -name '*.d' 2>/dev/null)
 endef
 
