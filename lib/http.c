@@ -84,8 +84,12 @@ static struct MHD_Daemon *start_daemon(struct http *http, int listen_fd)
 {
 #if MHD_VERSION >= 0x00097701
     enum MHD_OPTION strictness = MHD_OPTION_CLIENT_DISCIPLINE_LVL;
+    int level = 1;
 #else
+    /* Strict, 0.9.75 checks Host and blanks in the address and answers with its head sent twice; we
+     * check both ourselves. */
     enum MHD_OPTION strictness = MHD_OPTION_STRICT_FOR_CLIENT;
+    int level = 0;
 #endif
     /* The logger stands first: what the options after it complain of goes to it. */
     return MHD_start_daemon(
@@ -93,7 +97,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, int listen_fd)
         on_library_message, http, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
         http->options.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
         http->options.connection_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, strictness, 1,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, strictness, level,
         MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, http, MHD_OPTION_NOTIFY_COMPLETED,
         http_on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
 }

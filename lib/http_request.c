@@ -14,6 +14,8 @@
 #include "lib/accept.h"
 #include "lib/mem.h"
 
+enum { URI_MARK = 1, URI_BLANK = 2 };
+
 static const struct {
     const char *name;
     size_t length;
@@ -99,7 +101,7 @@ static bool has_body(const struct http_request *req)
 
 /* What 0.9.75 lets through although RFC 9112 calls it malformed: requests that another server may
  * read differently. */
-static const char *find_malformed(const struct http_request *req, const char *version)
+static const char *find_malformed(const struct http_request *req, const char *version, bool blank)
 {
     const struct http_fields *fields = &req->fields;
     if (fields->times[FIELD_CONTENT_LENGTH] > 0 && fields->times[FIELD_TRANSFER_ENCODING] > 0)
@@ -108,6 +110,8 @@ static const char *find_malformed(const struct http_request *req, const char *ve
         return "Content-Length is given more than once.";
     if (fields->times[FIELD_TRANSFER_ENCODING] > 1)
         return "Transfer-Encoding is given more than once.";
+    if (blank)
+        return "The address holds a blank or a control character.";
     if (fields->times[FIELD_HOST] > 1)
         return "Host is given more than once.";
     if (fields->times[FIELD_HOST] == 0 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0)
@@ -123,12 +127,12 @@ static void refuse_over(struct http_request *req, enum http_limit limit, int sta
 }
 
 /* Answers at once what no handler needs to see; leaves the others alone. */
-static void screen(struct http_request *req, const char *version, size_t uri_length)
+static void screen(struct http_request *req, const char *version, uintptr_t uri_note)
 {
-    const char *malformed = find_malformed(req, version);
+    const char *malformed = find_malformed(req, version, uri_note & URI_BLANK);
     if (malformed)
         http_reply_refusal(req, 400, malformed);
-    else if (uri_length > URI_LIMIT)
+    else if (uri_note >> 2 > URI_LIMIT)
         refuse_over(req, LIMIT_URI_BYTES, 414, "The address is longer than 2048 bytes.");
     else if (req->fields.bytes > HEADER_LIMIT)
         refuse_over(req, LIMIT_HEADER_BYTES, 431, "The header fields are longer than 8192 bytes.");
@@ -194,18 +198,26 @@ static enum MHD_Result proceed(struct http_request *req)
     return MHD_YES;
 }
 
-/* Until the request object exists, libmicrohttpd's pointer holds the length of the address, marked
- * by its lowest bit: a request that never gets complete costs no object. */
+static bool has_blank(const char *uri)
+{
+    for (const unsigned char *c = (const unsigned char *)uri; *c; c++)
+        if (*c <= ' ' || *c == 0x7f)
+            return true;
+    return false;
+}
+
+/* Until the request object exists, libmicrohttpd's pointer holds what is to be known of the
+ * address, marked by its lowest bit: a request that never gets complete costs no object. */
 void *http_on_uri(void *http, const char *uri, struct MHD_Connection *connection)
 {
     (void)http;
     (void)connection;
-    return (void *)(uintptr_t)(strlen(uri) << 1 | 1);
+    return (void *)(uintptr_t)(strlen(uri) << 2 | (has_blank(uri) ? URI_BLANK : 0) | URI_MARK);
 }
 
-static bool is_uri_length(const void *context)
+static bool is_uri_note(const void *context)
 {
-    return (uintptr_t)context & 1;
+    return (uintptr_t)context & URI_MARK;
 }
 
 enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, const char *path,
@@ -214,10 +226,10 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, co
 {
     (void)upload_data;
     (void)upload_size;
-    if (!is_uri_length(*context))
+    if (!is_uri_note(*context))
         return proceed(*context);
 
-    size_t uri_length = (uintptr_t)*context >> 1;
+    uintptr_t uri_note = (uintptr_t)*context;
     struct http_request *req = take_request(cls);
     *context = req;
     req->connection = connection;
@@ -226,7 +238,7 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, co
     req->method = method_of(method);
     req->route = find_route(cls, path);
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_field, &req->fields);
-    screen(req, version, uri_length);
+    screen(req, version, uri_note);
     return req->place == REQUEST_ANSWERED && has_body(req) ? queue(req) : MHD_YES;
 }
 
@@ -273,7 +285,7 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
     struct http *http = cls;
     struct http_request *req = *context;
     *context = NULL;
-    if (req == NULL || is_uri_length(req))
+    if (req == NULL || is_uri_note(req))
         return;
     http_request_vanish(req);
     if (req->response)
