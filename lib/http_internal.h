@@ -42,6 +42,7 @@ enum http_field {
 struct http_fields {
     const char *value[FIELD_COUNT]; /* the first of each; NULL when absent */
     uint8_t times[FIELD_COUNT];     /* 0, 1, or 2 for more */
+    bool odd_name;                  /* "Name :" hides a field from us that a proxy may read */
     size_t bytes;                   /* all fields' names and values, also those not listed here */
 };
 

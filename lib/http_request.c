@@ -42,6 +42,7 @@ static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *
     (void)kind;
     struct http_fields *fields = cls;
     fields->bytes += name_length + value_length;
+    fields->odd_name |= strpbrk(name, " \t") != NULL;
     for (int i = 0; i < FIELD_COUNT; i++) {
         if (field_names[i].length != name_length || strcasecmp(field_names[i].name, name) != 0)
             continue;
@@ -104,6 +105,8 @@ static bool has_body(const struct http_request *req)
 static const char *find_malformed(const struct http_request *req, const char *version, bool blank)
 {
     const struct http_fields *fields = &req->fields;
+    if (fields->odd_name)
+        return "A field's name contains white space.";
     if (fields->times[FIELD_CONTENT_LENGTH] > 0 && fields->times[FIELD_TRANSFER_ENCODING] > 0)
         return "Content-Length and Transfer-Encoding exclude each other.";
     if (fields->times[FIELD_CONTENT_LENGTH] > 1)
