@@ -41,6 +41,7 @@ NEEDS_integration := run test
 NEEDS_nginx := run test
 NEEDS_converter := test
 NEEDS_tsan := run test
+NEEDS_compare := run test
 NEEDS_browser := run test browser
 NEEDS_lint := lint
 NEEDS_format := lint
@@ -134,7 +135,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
         $(MAKE) --no-print-directory --silent -j$(JOBS) build; exec scripts/stack $@
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
-        browser-test tsan lint lint-layers lint-layers-test format clean container-debian13 \
+        browser-test compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
         container-oracle nginx-container-test ci help test-programs
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
@@ -163,6 +164,11 @@ converter-test: build/release/tests/golden/specimen ## the JUnit converter again
 test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/golden/specimen
 coverage: ## reports of what the tests in build/cov have run: build/coverage/html, lcov.info, cobertura.xml
 	@scripts/coverage
+
+compare: build-release build/release/bench/compare/bare ## what counting costs beside a bare daemon that answers a constant page
+	@scripts/compare
+build/release/bench/compare/bare: build/release/bench/compare/bare.o
+	$(link_release) $(TALLY_LIBS) -o $@
 
 browser-test: build-release ## headless Chromium on the pages; screenshots in build/reports/screenshots
 	@scripts/browser-test
