@@ -53,20 +53,20 @@ void buf_puts(struct buf *b, const char *text)
 
 void buf_printf(struct buf *b, const char *format, ...)
 {
-    va_list args, again;
-    va_start(args, format);
-    va_copy(again, args);
+    va_list args;
     buf_reserve(b, 64);
     size_t room = b->capacity - b->length;
+    va_start(args, format);
     int length = vsnprintf(b->data + b->length, room, format, args);
+    va_end(args);
     MUST(length >= 0);
     if ((size_t)length >= room) {
         buf_reserve(b, (size_t)length);
-        vsnprintf(b->data + b->length, (size_t)length + 1, format, again);
+        va_start(args, format);
+        vsnprintf(b->data + b->length, (size_t)length + 1, format, args);
+        va_end(args);
     }
     b->length += (size_t)length;
-    va_end(again);
-    va_end(args);
 }
 
 void buf_put_u64(struct buf *b, uint64_t number)

@@ -170,7 +170,7 @@ static bool parse_status(const char *line, int *ret_status)
         return false;
     if (sscanf(line + 9, "%3[0-9]%1[ \r\n]", digits, end) != 2 || strlen(digits) != 3)
         return false;
-    *ret_status = atoi(digits);
+    *ret_status = (int)strtol(digits, NULL, 10);
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "tests/support/capture.h"
 #include "lib/mem.h"
 #include "lib/must.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@ void capture_start(struct capture *c, int fd)
     c->saved = dup(fd);
     c->file = memfd_create("capture", MFD_CLOEXEC);
     MUST(c->saved >= 0 && c->file >= 0);
+    MUST(fcntl(c->file, F_SETFL, O_APPEND) == 0); /* threads' writes never overlap */
     MUST(dup2(c->file, fd) == fd);
 }
 

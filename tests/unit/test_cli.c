@@ -180,7 +180,7 @@ static void *serve(void *arg)
 
 static void server_listen(struct server *server, const struct sockaddr *address, socklen_t length)
 {
-    struct sockaddr_in6 bound;
+    struct sockaddr_in6 bound = {0};
     server->listener = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(server->listener, address, length), 0);
     ck_assert_int_eq(listen(server->listener, 1), 0);
