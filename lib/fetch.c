@@ -61,6 +61,8 @@ static int error_of(const struct fetch *f, CURLcode code)
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
         return UV_ECONNRESET;
+    case CURLE_FILESIZE_EXCEEDED:
+        return UV_E2BIG;
     case CURLE_WRITE_ERROR:
         return f->too_long ? UV_E2BIG : UV_EPROTO;
     default:
@@ -215,6 +217,7 @@ static void set_up_easy(struct fetch *f)
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "tally");
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)f->options.timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)f->options.max_body);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, f);
