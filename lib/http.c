@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,23 @@ void http_drain(struct http *http)
     http->draining = true;
 }
 
+/* From here on the kernel drops who wants to connect, and they try again a second later, elsewhere:
+ * without this, whoever connects between our last accept and the close is reset. All duplicates of
+ * the socket share the filter. */
+static void refuse_newcomers(int listen_fd)
+{
+    enum { FLAGS_OFFSET = 13, SYN = 2 }; /* in the TCP header, where the filter's view begins */
+    struct sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_OFFSET),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {.len = 4, .filter = drop_syn};
+    /* Not to be had everywhere (sandboxes); then a few may be reset. */
+    (void)setsockopt(listen_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 /* Those who were connected before we stopped listening are served. */
 static void take_accept_queue(struct http *http, int listen_fd)
 {
@@ -247,6 +265,7 @@ void http_quiesce(struct http *http)
     http->quiesced = http->draining = true;
     int fd = MHD_quiesce_daemon(http->daemon);
     MUST(fd >= 0);
+    refuse_newcomers(fd);
     take_accept_queue(http, fd);
     close(fd);
     http->spoke_ms = uv_now(http->options.loop);
