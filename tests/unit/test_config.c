@@ -23,7 +23,7 @@ static const struct config_setting table[] = {
 
 static struct settings settings;
 static struct buf errors;
-static char secret_path[] = "/tmp/test_config.XXXXXX";
+static char secret_path[32];
 
 static void begin(void)
 {
@@ -31,6 +31,7 @@ static void begin(void)
         unsetenv(table[i].name);
     unsetenv("PASSWORD_FILE");
     unsetenv("TOKEN_FILE");
+    strcpy(secret_path, "/tmp/test_config.XXXXXX");
     close(mkstemp(secret_path));
 }
 
