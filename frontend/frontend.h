@@ -15,6 +15,7 @@ struct visits;
 struct frontend {
     const struct frontend_config *config; /* borrowed */
     struct page *page;
+    char *error_head;
     _Atomic int64_t floor; /* the highest visitor's number that this process has seen */
 };
 

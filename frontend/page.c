@@ -97,6 +97,13 @@ const char *page_csp(void)
            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 }
 
+char *page_error_head(void)
+{
+    return xasprintf("<meta name=\"color-scheme\" content=\"light dark\">\n"
+                     "<link rel=\"icon\" href=\"data:,\">\n<style>%s</style>\n",
+                     page_style);
+}
+
 /* printf would be a good part of what a page costs. */
 static struct text number_text(char digits[DIGITS], int64_t number)
 {

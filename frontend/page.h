@@ -24,6 +24,8 @@ struct page *page_new(const struct page_options *options);
 void page_free(struct page *p);
 /* The Content-Security-Policy that allows the page's own style and nothing else. */
 const char *page_csp(void);
+/* The part of the <head> that gives error pages the page's style. The caller frees it. */
+char *page_error_head(void);
 /* The caller frees the result. */
 char *page_html(const struct page *p, const struct page_visit *visit, size_t *ret_length);
 /* The number must be there: who was not counted gets an error instead. */

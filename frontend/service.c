@@ -123,6 +123,7 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
     http->routes = routes;
     http->context = w;
     http->csp = page_csp();
+    http->error_head = frontend->error_head;
     http->on_done = on_answered;
     http->on_library_message = on_library_message;
     *ret_state = w;
@@ -201,13 +202,14 @@ int service_run(const struct frontend_config *config)
     log_init("tally-frontend", (enum log_level)config->log_level);
     log_start(config);
     fetch_library_init();
-    struct frontend frontend = {.config = config};
+    struct frontend frontend = {.config = config, .error_head = page_error_head()};
     frontend.page = page_new(&(struct page_options){.environment = config->environment_name,
                                                     .served_by = config->served_by,
                                                     .version = ops_version(config->release),
                                                     .with_users = config->backend_url[0] != '\0'});
     int status = run_workers(&frontend);
     page_free(frontend.page);
+    free(frontend.error_head);
     fetch_library_done();
     return status;
 }

@@ -62,7 +62,7 @@ static void set_up(struct users *u)
     u->state = USERS_UP;
     metrics_set(u->metrics, BACKEND_UP, 1);
     uv_timer_stop(&u->probing);
-    log_begin(LOG_INFO, "backend is available");
+    log_begin(LOG_INFO, "backend is ready");
     log_end();
 }
 

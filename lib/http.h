@@ -47,6 +47,7 @@ struct http_options {
     const struct http_route *routes; /* borrowed, ended by a row without path */
     void *context;                   /* given to the handlers */
     const char *csp;                 /* Content-Security-Policy of every answer; borrowed */
+    const char *error_head; /* more HTML for the <head> of error pages, or NULL; borrowed */
     unsigned max_connections;
     unsigned connection_timeout_s;
     /* A waiting request's connection stays with libmicrohttpd for this long (no system call, but

@@ -92,13 +92,16 @@ static void put_page(struct buf *out, struct http_request *req, const char *titl
                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                   "<title>");
     put_text(out, title);
-    buf_puts(out, "</title>\n</head>\n<body>\n<main>\n<h1>");
+    buf_puts(out, "</title>\n");
+    if (req->http->options.error_head)
+        buf_puts(out, req->http->options.error_head);
+    buf_puts(out, "</head>\n<body>\n<main>\n<section>\n<h1>");
     put_text(out, title);
     buf_puts(out, "</h1>\n<p>");
     put_text(out, detail);
     buf_puts(out, "</p>\n<p>Request: <code>");
     put_text(out, http_request_id(req));
-    buf_puts(out, "</code></p>\n</main>\n</body>\n</html>\n");
+    buf_puts(out, "</code></p>\n</section>\n</main>\n</body>\n</html>\n");
 }
 
 static void put_json_member(struct buf *out, const char *name, const char *value)

@@ -120,14 +120,11 @@ const tests = {
       assert.equal(await page.locator('.users').count(), 0);
     });
   },
-  async 'what is not there is a valid page too'() {
-    await withPage({}, async (page) => {
-      await visit(page, `${addresses.green}/nothing`, 404);
-      await screenshot(page, 'not-found');
-    });
-    await withPage({ scheme: 'dark', viewport: phone }, async (page) => {
-      await visit(page, `${addresses.green}/nothing`, 404);
-      await screenshot(page, 'not-found-dark-phone');
+  async 'what is not there is said on a page of the same style'() {
+    await inEachLook('not-found', `${addresses.green}/nothing`, 404, async (page) => {
+      assert.equal(await page.getByRole('heading', { name: '404' }).count(), 1);
+      const radius = await page.locator('section').evaluate((e) => getComputedStyle(e).borderRadius);
+      assert.notEqual(radius, '0px');
     });
   },
   async 'without the backend the number is shown'() {

@@ -169,6 +169,18 @@ START_TEST(json_without_a_number_is_a_bug)
 }
 END_TEST
 
+START_TEST(error_pages_get_the_very_style_that_is_allowed)
+{
+    char *html = html_of(page, 42, users), *head = page_error_head();
+    const char *style = strstr(head, "<style>");
+    ck_assert_ptr_nonnull(style);
+    assert_shows(html, style);
+    ck_assert_pstr_eq(html_check(head, strlen(head)), NULL);
+    free(head);
+    free(html);
+}
+END_TEST
+
 START_TEST(the_policy_allows_nothing_foreign)
 {
     const char *csp = page_csp();
@@ -194,6 +206,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, json_carries_the_users);
     tcase_add_test(tc, json_names_what_is_missing);
     tcase_add_test_raise_signal(tc, json_without_a_number_is_a_bug, SIGABRT);
+    tcase_add_test(tc, error_pages_get_the_very_style_that_is_allowed);
     tcase_add_test(tc, the_policy_allows_nothing_foreign);
     suite_add_tcase(suite, tc);
     return suite;
