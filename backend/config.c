@@ -35,10 +35,10 @@ static int load_database(struct backend_config *c, struct buf *errors)
         return has_error(errors, "DATABASE_URI")
                    ? 0
                    : wrong(errors, "DATABASE_URI",
-                           "is required: mysql://user:password@host:port/db");
+                           "it is required: mysql://user:password@host:port/db");
     const char *what = database_uri_parse(c->database_uri, &c->database);
     if (!what && !*c->database.name)
-        what = "names no database; it would stand after the port: /db";
+        what = "the name of the database is missing: it stands behind the port, as /db";
     return what ? wrong(errors, "DATABASE_URI", what) : 0;
 }
 
@@ -56,7 +56,8 @@ static int load_migration(struct backend_config *c, struct buf *errors)
         c->migration.name = xstrdup(c->database.name);
     }
     if (c->database.name && strcmp(c->migration.name, c->database.name) != 0)
-        return wrong(errors, "MIGRATE_DATABASE_URI", "names another database than DATABASE_URI");
+        return wrong(errors, "MIGRATE_DATABASE_URI",
+                     "the name of the database is not that of DATABASE_URI");
     return 0;
 }
 
@@ -65,9 +66,9 @@ static int check_ca_file(const struct backend_config *c, struct buf *errors)
     if (!*c->database_ca_file)
         return 0;
     if (c->database_tls != DATABASE_TLS_VERIFY)
-        return wrong(errors, "DATABASE_CA_FILE", "has no effect unless DATABASE_TLS is verify");
+        return wrong(errors, "DATABASE_CA_FILE", "it has no effect unless DATABASE_TLS is verify");
     if (access(c->database_ca_file, R_OK) != 0)
-        return wrong(errors, "DATABASE_CA_FILE", "cannot be read");
+        return wrong(errors, "DATABASE_CA_FILE", "the file cannot be read");
     return 0;
 }
 
