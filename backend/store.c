@@ -140,22 +140,34 @@ static void set_options(MYSQL *mysql, const struct store_options *o)
     set_tls(mysql, o->database);
 }
 
-int store_open(const struct store_options *o, struct store **ret_store, char *reason)
+static int log_in(struct store *s, const struct store_options *o, char *reason)
 {
     const struct database *db = o->database;
-    struct store *s = xcalloc(1, sizeof *s);
-    MUST(mysql_init(&s->mysql) != NULL);
-    set_options(&s->mysql, o);
     if (!mysql_real_connect(&s->mysql, db->host, db->user, db->password,
                             o->migrating ? NULL : db->name, (unsigned)db->port, NULL,
                             o->migrating ? CLIENT_MULTI_STATEMENTS : 0)) {
         fail(s, reason);
-        int status = classify_open(mysql_errno(&s->mysql));
-        store_close(s);
-        return status;
+        return classify_open(mysql_errno(&s->mysql));
     }
-    *ret_store = s;
+    /* MariaDB's connector 3.3 goes on without TLS where the server has none, whatever was asked. */
+    if (db->tls != DATABASE_TLS_OFF && !mysql_get_ssl_cipher(&s->mysql)) {
+        snprintf(reason, STORE_REASON, "the server does not speak TLS");
+        return UV_EPROTO;
+    }
     return 0;
+}
+
+int store_open(const struct store_options *o, struct store **ret_store, char *reason)
+{
+    struct store *s = xcalloc(1, sizeof *s);
+    MUST(mysql_init(&s->mysql) != NULL);
+    set_options(&s->mysql, o);
+    int status = log_in(s, o, reason);
+    if (status)
+        store_close(s);
+    else
+        *ret_store = s;
+    return status;
 }
 
 void store_close(struct store *s)

@@ -14,7 +14,7 @@
 #include "tests/support/net.h"
 #include "tests/support/process.h"
 
-enum { START_MS = 20000, INSTALL_MS = 60000 };
+enum { START_MS = 20000, INSTALL_MS = 60000, ARGUMENTS_MAX = 32 };
 
 /* Run by the server at every start: users and the database, however often. */
 static const char init_sql[] =
@@ -80,34 +80,45 @@ static char *template_get(void)
 
 void mariadb_start(struct mariadb *m)
 {
-    char *argv[] = {xstrdup("mariadbd"),
-                    xstrdup("--no-defaults"),
-                    xstrdup(as_user()),
-                    xasprintf("--datadir=%s/data", m->directory),
-                    xasprintf("--socket=%s/sock", m->directory),
-                    xasprintf("--pid-file=%s/pid", m->directory),
-                    xasprintf("--init-file=%s/init.sql", m->directory),
-                    xasprintf("--port=%d", m->port),
-                    xstrdup("--bind-address=127.0.0.1"),
-                    xstrdup("--skip-name-resolve"),
-                    xstrdup("--innodb-buffer-pool-size=8M"),
-                    xstrdup("--innodb-log-file-size=4M"),
-                    xstrdup("--innodb-buffer-pool-dump-at-shutdown=0"),
-                    xstrdup("--innodb-buffer-pool-load-at-startup=0"),
-                    xstrdup("--key-buffer-size=1M"),
-                    NULL};
-    const struct process_options o = {
-        .name = "mariadb", .directory = m->directory, .argv = (const char *const *)argv};
+    char *own[] = {xstrdup("mariadbd"),
+                   xstrdup("--no-defaults"),
+                   xstrdup(as_user()),
+                   xasprintf("--datadir=%s/data", m->directory),
+                   xasprintf("--socket=%s/sock", m->directory),
+                   xasprintf("--pid-file=%s/pid", m->directory),
+                   xasprintf("--init-file=%s/init.sql", m->directory),
+                   xasprintf("--port=%d", m->port),
+                   xstrdup("--bind-address=127.0.0.1"),
+                   xstrdup("--skip-name-resolve"),
+                   xstrdup("--innodb-buffer-pool-size=8M"),
+                   xstrdup("--innodb-log-file-size=4M"),
+                   xstrdup("--innodb-buffer-pool-dump-at-shutdown=0"),
+                   xstrdup("--innodb-buffer-pool-load-at-startup=0"),
+                   xstrdup("--key-buffer-size=1M"),
+                   NULL};
+    const char *argv[ARGUMENTS_MAX] = {NULL};
+    size_t count = sizeof own / sizeof *own - 1;
+    memcpy(argv, own, sizeof own);
+    for (const char *const *more = m->more; more && *more; more++)
+        argv[count++] = *more;
+    ck_assert_uint_lt(count, ARGUMENTS_MAX);
+    const struct process_options o = {.name = "mariadb", .directory = m->directory, .argv = argv};
     process_free(m->process);
     m->process = process_start(&o);
-    for (char **arg = argv; *arg; arg++)
+    for (char **arg = own; *arg; arg++)
         free(*arg);
     process_wait_port(m->process, m->port, START_MS); /* it listens after the init file was run */
 }
 
 struct mariadb *mariadb_new(const char *directory)
 {
+    return mariadb_new_with(directory, NULL);
+}
+
+struct mariadb *mariadb_new_with(const char *directory, const char *const *more)
+{
     struct mariadb *m = xcalloc(1, sizeof *m);
+    m->more = more;
     char *template = template_get();
     m->directory = xasprintf("%s/mariadb", directory);
     ck_assert_int_eq(mkdir(m->directory, 0700), 0);

@@ -11,14 +11,17 @@ struct mariadb {
     struct process *process;
     char *directory; /* data, socket and log */
     int port;
-    char *uri;      /* of tally:  mysql://tally:…@127.0.0.1:port/tally */
-    char *root_uri; /* of root: for migrations */
+    char *uri;               /* of tally:  mysql://tally:…@127.0.0.1:port/tally */
+    char *root_uri;          /* of root: for migrations */
+    const char *const *more; /* borrowed: further arguments of the server, or NULL */
 };
 
 #define MARIADB_PASSWORD "t@lly:secret"
 
 /* Prepares and starts; under `directory`, which is the caller's. */
 struct mariadb *mariadb_new(const char *directory);
+/* The same with further arguments, NULL-ended, which must live as long as it does. */
+struct mariadb *mariadb_new_with(const char *directory, const char *const *more);
 /* Starts again after mariadb_kill; waits until it answers. */
 void mariadb_start(struct mariadb *m);
 void mariadb_kill(struct mariadb *m);
