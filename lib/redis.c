@@ -2,9 +2,9 @@
 #include "lib/redis.h"
 #include "lib/mem.h"
 #include "lib/redis_link.h"
+#include "lib/redis_lookup.h"
 #include "lib/redis_tls.h"
 #include "lib/url.h"
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
  * up connecting (CONNECTING), the oldest call's deadline (READY; all calls may take equally long).
  * change_state is the only one that changes the state, drop the only one that ends a connection.
  * Each callback may call redis_free: after one has run, the state is looked at before going on. */
-enum { DEFAULT_PORT = 6379, DATABASE_MAX = 65535, REASON_MAX = 256 };
+enum { REASON_MAX = 256 };
 enum { BACK_OFF_FIRST_MS = 200, BACK_OFF_MAX_MS = 5000 };
 
 struct call {
@@ -36,15 +36,12 @@ struct redis {
     struct redis_tls *tls;   /* made by the first connection that needs it */
     struct call_list calls;  /* unanswered, the oldest first */
     uv_timer_t timer;
-    uv_getaddrinfo_t lookup;
-    struct addrinfo *addresses; /* of the last look-up */
-    unsigned attempt;           /* chooses among the addresses */
-    unsigned back_off_ms;       /* the longest that the next pause may be */
-    const char *step; /* what connecting waits for, for the reason when it takes too long */
+    struct redis_lookup lookup;
+    unsigned back_off_ms; /* the longest that the next pause may be */
+    const char *step;     /* what connecting waits for, for the reason when it takes too long */
     char reset_reason[REASON_MAX]; /* of redis_reset inside a callback; "": none */
-    bool looking_up;
-    bool replying; /* inside on_reply */
-    bool greeting; /* inside on_greet */
+    bool replying;                 /* inside on_reply */
+    bool greeting;                 /* inside on_greet */
     bool freed;
     bool timer_closed;
 };
@@ -95,7 +92,7 @@ static void drop(struct redis *r, int status, const char *reason)
     r->link = NULL;
     r->reset_reason[0] = '\0';
     if (r->state == REDIS_CONNECTING)
-        r->attempt++;
+        r->lookup.turn++;
     r->state = REDIS_CLOSED; /* before any callback: no call may be taken now */
     start_timer(r, next_pause_ms(r));
     fail_calls(r, status);
@@ -231,25 +228,11 @@ static int new_session(struct redis *r, struct ssl_st **ret_ssl)
     return 0;
 }
 
-/* The addresses of a name are tried in turn until one works. */
-static const struct addrinfo *choose_address(struct redis *r)
-{
-    unsigned count = 0;
-    const struct addrinfo *address;
-    for (address = r->addresses; address; address = address->ai_next)
-        count++;
-    MUST(count > 0);
-    address = r->addresses;
-    for (unsigned i = r->attempt % count; i > 0; i--)
-        address = address->ai_next;
-    return address;
-}
-
 static void connect_to_address(struct redis *r)
 {
     struct redis_link_options options = {
         .loop = r->options.loop,
-        .address = choose_address(r)->ai_addr,
+        .address = redis_lookup_address(&r->lookup),
         .context = r,
         .on_open = on_open,
         .on_reply = on_reply,
@@ -265,21 +248,17 @@ static void connect_to_address(struct redis *r)
 
 static void free_when_closed(struct redis *r)
 {
-    if (!r->timer_closed || r->looking_up)
+    if (!r->timer_closed || r->lookup.running)
         return;
-    uv_freeaddrinfo(r->addresses);
+    redis_lookup_done(&r->lookup);
     redis_tls_free(r->tls);
     free(r);
 }
 
-/* May come after its attempt was given up; then the result is of no use, but a look-up that takes
- * very long never has a second one beside it. */
-static void on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
+/* May come after its attempt was given up; then the next one looks up again. */
+static void on_looked_up(struct redis_lookup *lookup, int status)
 {
-    struct redis *r = lookup->data;
-    r->looking_up = false;
-    uv_freeaddrinfo(r->addresses);
-    r->addresses = addresses;
+    struct redis *r = CONTAINER_OF(lookup, struct redis, lookup);
     if (r->freed)
         free_when_closed(r);
     else if (r->state != REDIS_CONNECTING)
@@ -292,16 +271,8 @@ static void on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *
 
 static void look_up(struct redis *r)
 {
-    const struct url *url = r->options.url;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    char port[16];
-    snprintf(port, sizeof port, "%d", url->port ? url->port : DEFAULT_PORT);
-    r->step = "the host's name was not looked up in time";
-    if (r->looking_up)
-        return;
-    r->lookup.data = r;
-    int error = uv_getaddrinfo(r->options.loop, &r->lookup, on_looked_up, url->host, port, &hints);
-    r->looking_up = error == 0;
+    r->step = "the host's name was not looked up";
+    int error = redis_lookup_start(&r->lookup, r->options.loop, r->options.url);
     if (error)
         drop_with_detail(r, UV_ECONNRESET, "cannot look up the host", uv_strerror(error));
 }
@@ -344,35 +315,6 @@ static void on_timer(uv_timer_t *timer)
 
 /* ---- the contract ---- */
 
-static bool is_database_number(const char *text)
-{
-    char *end;
-    if (!*text)
-        return true;
-    if (*text < '0' || *text > '9')
-        return false;
-    unsigned long number = strtoul(text, &end, 10);
-    return *end == '\0' && number <= DATABASE_MAX;
-}
-
-const char *redis_check_url(const struct url *url)
-{
-    bool tls = strcmp(url->scheme, "rediss") == 0;
-    if (!tls && strcmp(url->scheme, "redis") != 0)
-        return "the scheme must be redis or rediss";
-    if (tls && !TALLY_REDIS_TLS)
-        return "rediss (TLS) is not in this build: it needs hiredis 1.0 or later";
-    if (!*url->host)
-        return "a host is missing";
-    if (!is_database_number(url->path))
-        return "what follows the host must be a database number, such as /0";
-    if (url->user && *url->user && !url->password)
-        return "a user needs a password";
-    if (url->query)
-        return "nothing may follow the database number";
-    return NULL;
-}
-
 int redis_new(const struct redis_options *options, struct redis **ret_redis)
 {
     if (redis_check_url(options->url))
@@ -380,6 +322,7 @@ int redis_new(const struct redis_options *options, struct redis **ret_redis)
     struct redis *r = xcalloc(1, sizeof *r);
     r->options = *options;
     r->back_off_ms = BACK_OFF_FIRST_MS;
+    r->lookup.on_done = on_looked_up;
     STAILQ_INIT(&r->calls);
     MUST(uv_timer_init(options->loop, &r->timer) == 0);
     r->timer.data = r;
@@ -404,8 +347,7 @@ void redis_free(struct redis *r)
     r->state = REDIS_CLOSED;
     redis_link_free(r->link);
     r->link = NULL;
-    if (r->looking_up)
-        uv_cancel((uv_req_t *)&r->lookup); /* else it ends by itself */
+    redis_lookup_cancel(&r->lookup);
     uv_close((uv_handle_t *)&r->timer, on_timer_closed);
     fail_calls(r, UV_ECANCELED);
 }
