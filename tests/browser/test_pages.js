@@ -164,6 +164,15 @@ const tests = {
       assert.equal(await page.getByText('unavailable').count(), 0);
     });
   },
+  async 'a large number stays on one line'() {
+    stack.countOnFrom(123456788);
+    await inEachLook('large-number', `${addresses.green}/`, 200, async (page) => {
+      const [height, size] = await page.locator('#counter').evaluate((e) =>
+        [e.getBoundingClientRect().height, parseFloat(getComputedStyle(e).fontSize)]);
+      assert.ok(await numberOf(page) > 123456788);
+      assert.ok(height < 1.6 * size, `${height} px high with letters of ${size} px`);
+    });
+  },
 };
 
 const fakes = [];
