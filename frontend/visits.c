@@ -1,38 +1,25 @@
 /* The visit counter in Redis: the one place that knows the script and the keys. */
 #include "frontend/visits.h"
 #include "frontend/metrics.h"
-#include "lib/embed.h"
+#include "frontend/visits_script.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/redis.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-
-EMBED(visits_lua, "frontend/visits.lua");
 
 /* DESIGN. A worker is one producer with one batch in flight. What was sent under a sequence MUST
  * stay as it is, and be repeated on every new connection, until an answer settles it: an answer
  * that was lost may have been counted. So a batch outlives its calls: counting.sent is its n until
  * then. An error answer counted nothing, and this server is of no use: on to a new connection. The
  * counter's reads need none of this. */
-#define COUNTER "{tally}:visits"
-#define RECORD "{tally}:p:" /* and the producer */
-enum { PRODUCER_BYTES = 16, TEXT_MAX = 24 };
-static const int64_t EXACT_MAX = (int64_t)1 << 53; /* the script's numbers are exact up to here */
-
-/* How the script came to its result; bits. */
-enum { HOW_REMEMBERED = 1, HOW_FLOOR = 2 };
-
 struct visits {
     struct visits_options options;
     struct redis *redis;
     struct batch counting, reading;
     uv_timer_t timer; /* the next deadline of both batches */
     char *script;
-    char record[sizeof RECORD + 2 * PRODUCER_BYTES]; /* the key */
-    uint64_t seq;                                    /* of the last batch sent */
+    struct producer producer;
     uint64_t counting_since_ns, reading_since_ns, greeting_since_ns;
     char *told; /* why Redis is down, as last logged; NULL: it was up */
 };
@@ -53,13 +40,13 @@ static void count_call(struct visits *v, uint64_t since_ns, bool good)
         metrics_add(m, REDIS_FAILURES, 1);
 }
 
-static void count_batch(struct visits *v, const struct counted *counted, int64_t how)
+static void count_batch(struct visits *v, const struct visits_answer *answer, uint64_t n)
 {
     struct metrics *m = v->options.metrics;
-    metrics_add(m, VISITS, (uint64_t)counted->n);
+    metrics_add(m, VISITS, n);
     metrics_add(m, VISIT_BATCHES, 1);
-    metrics_observe(m, VISIT_BATCH_SIZE, (uint64_t)counted->n);
-    if (how & HOW_REMEMBERED)
+    metrics_observe(m, VISIT_BATCH_SIZE, n);
+    if (answer->remembered)
         metrics_add(m, VISIT_BATCHES_REMEMBERED, 1);
 }
 
@@ -83,36 +70,7 @@ static void tell_up(struct visits *v)
     log_end();
 }
 
-/* ---- the script's call and its answer ---- */
-
-/* The script without comments and indentation: it travels with every call. */
-static char *pack_script(void)
-{
-    char *script = xmalloc(EMBED_LENGTH(visits_lua) + 1), *to = script;
-    const char *from = visits_lua;
-    while (*from) {
-        from += strspn(from, " \n");
-        size_t length = strcspn(from, "\n");
-        if (strncmp(from, "--", 2) != 0) {
-            memcpy(to, from, length);
-            to += length;
-            *to++ = '\n';
-        }
-        from += length;
-    }
-    *to = '\0';
-    return script;
-}
-
-static void take_producer_id(struct visits *v)
-{
-    unsigned char random[PRODUCER_BYTES];
-    MUST(getrandom(random, sizeof random, 0) == sizeof random);
-    char *to = stpcpy(v->record, RECORD);
-    for (size_t i = 0; i < sizeof random; i++)
-        to += sprintf(to, "%02x", random[i]);
-    v->seq = 0;
-}
+/* ---- the floor ---- */
 
 static int64_t get_floor(const struct visits *v)
 {
@@ -128,33 +86,11 @@ static void raise_floor(struct visits *v, int64_t seen)
         continue;
 }
 
-typedef int send_function(struct redis *r, redis_on_reply on_reply, void *arg, size_t argc,
-                          const char *const *argv, const size_t *lengths);
-
-static int eval(struct visits *v, send_function *send, redis_on_reply on_reply, uint64_t n)
+static int run_script(struct visits *v, redis_send *send, redis_on_reply on_reply, uint64_t n)
 {
-    char seq_text[TEXT_MAX], n_text[TEXT_MAX], floor_text[TEXT_MAX];
-    snprintf(seq_text, sizeof seq_text, "%llu", (unsigned long long)v->seq);
-    snprintf(n_text, sizeof n_text, "%llu", (unsigned long long)n);
-    snprintf(floor_text, sizeof floor_text, "%lld", (long long)get_floor(v));
-    const char *argv[] = {"EVAL", v->script, "2", COUNTER, v->record, seq_text, n_text, floor_text};
-    return send(v->redis, on_reply, v, sizeof argv / sizeof *argv, argv, NULL);
-}
-
-/* false: not what the script answers. */
-static bool read_answer(const struct redis_value *value, uint64_t n, int64_t *ret_last,
-                        int64_t *ret_how)
-{
-    if (value->kind != REDIS_ARRAY || value->count != 2)
-        return false;
-    const struct redis_value *last = &value->items[0], *how = &value->items[1];
-    if (last->kind != REDIS_INTEGER || how->kind != REDIS_INTEGER)
-        return false;
-    if (last->integer < (int64_t)n || last->integer > EXACT_MAX || how->integer < 0)
-        return false;
-    *ret_last = last->integer;
-    *ret_how = how->integer;
-    return true;
+    struct visits_call call = {
+        .script = v->script, .producer = &v->producer, .n = n, .floor = get_floor(v)};
+    return visits_send(v->redis, send, &call, on_reply, v);
 }
 
 static const char *words_of(const struct redis_value *value)
@@ -162,15 +98,15 @@ static const char *words_of(const struct redis_value *value)
     return value->kind == REDIS_ERROR ? value->text : "redis gave an answer that is none";
 }
 
-static void note_answer(struct visits *v, int64_t last, int64_t how)
+static void note_answer(struct visits *v, const struct visits_answer *answer)
 {
-    if (how & HOW_FLOOR) {
+    if (answer->floor_needed) {
         metrics_add(v->options.metrics, FLOOR_NEEDED, 1);
         log_begin(LOG_ERROR, "redis had lost numbers that were handed out; counting on from them");
-        log_int("counter", last);
+        log_int("counter", answer->last);
         log_end();
     }
-    raise_floor(v, last);
+    raise_floor(v, answer->last);
 }
 
 /* ---- counting ---- */
@@ -181,22 +117,23 @@ static void give_up_batch(struct visits *v)
     log_begin(LOG_ERROR, "redis calls the batch of visits stale; counting on as a new producer");
     log_end();
     metrics_add(v->options.metrics, VISIT_BATCHES_STALE, 1);
-    take_producer_id(v);
+    producer_renew(&v->producer);
     batch_finish(&v->counting, UV_EPROTO, NULL);
 }
 
 static void on_counted(void *arg, int status, const struct redis_value *value)
 {
     struct visits *v = arg;
-    struct counted counted = {.n = (int64_t)v->counting.sent};
-    int64_t how = 0;
-    bool good = status == 0 && read_answer(value, v->counting.sent, &counted.last, &how);
+    uint64_t n = v->counting.sent;
+    struct visits_answer answer;
+    bool good = status == 0 && visits_read_answer(value, n, &answer);
     count_call(v, v->counting_since_ns, good);
     if (good) {
-        note_answer(v, counted.last, how);
-        count_batch(v, &counted, how);
+        struct counted counted = {.last = answer.last, .n = (int64_t)n};
+        note_answer(v, &answer);
+        count_batch(v, &answer, n);
         batch_finish(&v->counting, 0, &counted);
-    } else if (status == 0 && value->kind == REDIS_ERROR && strncmp(value->text, "STALE", 5) == 0) {
+    } else if (status == 0 && visits_is_stale(value)) {
         give_up_batch(v);
     } else if (status == 0) {
         redis_reset(v->redis, words_of(value));
@@ -207,33 +144,16 @@ static void send_batch(struct visits *v)
 {
     v->counting_since_ns = uv_hrtime();
     /* What could not be sent is repeated on the next connection. */
-    (void)!eval(v, redis_call, on_counted, v->counting.sent);
+    (void)!run_script(v, redis_call, on_counted, v->counting.sent);
 }
 
 /* ---- reading the total ---- */
-
-/* false: no number. An absent counter is 0. */
-static bool read_total(const struct redis_value *value, int64_t *ret_total)
-{
-    if (value->kind == REDIS_NIL) {
-        *ret_total = 0;
-        return true;
-    }
-    if (value->kind != REDIS_TEXT || value->length == 0 || value->length > 16 ||
-        strspn(value->text, "0123456789") != value->length)
-        return false;
-    int64_t total = strtoll(value->text, NULL, 10);
-    if (total > EXACT_MAX)
-        return false;
-    *ret_total = total;
-    return true;
-}
 
 static void on_total(void *arg, int status, const struct redis_value *value)
 {
     struct visits *v = arg;
     int64_t total = 0;
-    bool good = status == 0 && read_total(value, &total);
+    bool good = status == 0 && visits_read_total(value, &total);
     count_call(v, v->reading_since_ns, good);
     if (!good) {
         batch_finish(&v->reading, status ? status : UV_EPROTO, NULL);
@@ -246,7 +166,7 @@ static void on_total(void *arg, int status, const struct redis_value *value)
 
 static void send_read(struct visits *v)
 {
-    static const char *const ARGV[] = {"GET", COUNTER};
+    static const char *const ARGV[] = {"GET", VISITS_COUNTER};
     v->reading_since_ns = uv_hrtime();
     int error = redis_call(v->redis, on_total, v, 2, ARGV, NULL);
     if (error)
@@ -258,11 +178,11 @@ static void send_read(struct visits *v)
 static void on_greeted(void *arg, int status, const struct redis_value *value)
 {
     struct visits *v = arg;
-    int64_t last, how;
-    bool good = status == 0 && read_answer(value, 0, &last, &how);
+    struct visits_answer answer;
+    bool good = status == 0 && visits_read_answer(value, 0, &answer);
     count_call(v, v->greeting_since_ns, good);
     if (good) {
-        note_answer(v, last, how);
+        note_answer(v, &answer);
         redis_accept(v->redis);
     } else if (status == 0) {
         redis_reset(v->redis, words_of(value));
@@ -274,7 +194,7 @@ static void on_greet(struct redis *r, void *context)
     struct visits *v = context;
     (void)r;
     v->greeting_since_ns = uv_hrtime();
-    MUST(eval(v, redis_greet, on_greeted, 0) == 0);
+    MUST(run_script(v, redis_greet, on_greeted, 0) == 0);
 }
 
 static void on_state(struct redis *r, enum redis_state state, const char *reason, void *context)
@@ -354,8 +274,8 @@ int visits_new(const struct visits_options *options, struct visits **ret_visits)
         free(v);
         return error;
     }
-    v->script = pack_script();
-    take_producer_id(v);
+    v->script = visits_script();
+    producer_renew(&v->producer);
     batch_init(&v->counting, options->max_waiting, options->timeout_ms);
     batch_init(&v->reading, options->max_waiting, options->timeout_ms);
     MUST(uv_timer_init(options->loop, &v->timer) == 0);
@@ -421,7 +341,7 @@ void visits_flush(struct visits *v)
     if (redis_state(v->redis) != REDIS_READY)
         return;
     if (batch_start(&v->counting)) {
-        v->seq++;
+        v->producer.seq++;
         send_batch(v);
     }
     if (batch_start(&v->reading))
