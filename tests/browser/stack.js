@@ -1,6 +1,6 @@
 // A real Tally of the test's own: Redis, MariaDB, backend and frontends on free ports, private data.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
 import { createServer as createHttpServer } from 'node:http';
 import { tmpdir, userInfo } from 'node:os';
@@ -96,11 +96,15 @@ export class Stack {
   async #makeDatabase(users) {
     const data = join(this.directory, 'data');
     const init = join(this.directory, 'init.sql');
-    mustRun('mariadb-install-db', ['--no-defaults', `--datadir=${data}`, '--skip-test-db',
+    // A starting server deletes what it takes for its own leftovers in a shared tmpdir.
+    const tmp = join(this.directory, 'tmp');
+    mkdirSync(tmp);
+    mustRun('mariadb-install-db', ['--no-defaults', `--datadir=${data}`, `--tmpdir=${tmp}`,
+      '--skip-test-db',
       '--auth-root-authentication-method=normal', '--innodb-log-file-size=4M', ...asRoot]);
     const port = await freePort();
     this.database = new Part(this, 'mariadb', port, 'mariadbd', ['--no-defaults', ...asRoot,
-      `--datadir=${data}`, `--socket=${this.directory}/sock`, `--port=${port}`,
+      `--datadir=${data}`, `--tmpdir=${tmp}`, `--socket=${this.directory}/sock`, `--port=${port}`,
       '--bind-address=127.0.0.1', '--skip-name-resolve', `--init-file=${init}`,
       '--innodb-buffer-pool-size=8M', '--innodb-log-file-size=4M']);
     this.databaseUri = `mysql://tally:tally@127.0.0.1:${port}/tally`;
