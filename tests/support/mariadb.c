@@ -43,10 +43,13 @@ static void template_make(const char *home, const char *template)
 {
     char *draft = xasprintf("%s/draft", home);
     char *where = xasprintf("--datadir=%s", draft);
+    /* Not /tmp: each MariaDB that starts deletes the temporary tables of the others there. */
+    char *scratch = xasprintf("--tmpdir=%s", home);
     const char *const clear[] = {"rm", "-rf", draft, NULL};
     const char *const install[] = {"mariadb-install-db",
                                    "--no-defaults",
                                    where,
+                                   scratch,
                                    "--auth-root-authentication-method=normal",
                                    "--skip-test-db",
                                    "--skip-name-resolve",
@@ -58,6 +61,7 @@ static void template_make(const char *home, const char *template)
     ck_assert_int_eq(rename(draft, template), 0); /* a half-made one never has the name */
     free(draft);
     free(where);
+    free(scratch);
 }
 
 /* The path of the template's data, the caller frees it. One test makes it, the others wait. */
@@ -84,6 +88,7 @@ void mariadb_start(struct mariadb *m)
                    xstrdup("--no-defaults"),
                    xstrdup(as_user()),
                    xasprintf("--datadir=%s/data", m->directory),
+                   xasprintf("--tmpdir=%s", m->directory),
                    xasprintf("--socket=%s/sock", m->directory),
                    xasprintf("--pid-file=%s/pid", m->directory),
                    xasprintf("--init-file=%s/init.sql", m->directory),
