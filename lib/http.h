@@ -19,7 +19,7 @@ enum { HTTP_PARK_AFTER_MS = 5 };
  * a waiting request vanishes (client gone), on_gone is called once instead, and http_reply must not
  * be. After http_reply neither is. The server itself answers: HEAD of a route (GET's header fields
  * without Content-Length, no handler), OPTIONS (204, Allow), 404, 405 with Allow, 400, 413, 414,
- * 431, 503 when full; each as problem+json or a small page, after Accept. It adds to each answer
+ * 431; each as problem+json or a small page, after Accept. It adds to each answer
  * X-Request-Id, X-Content-Type-Options, Content-Security-Policy, Cache-Control: no-store, and while
  * draining Connection: close. */
 struct http_route {

@@ -53,6 +53,13 @@ static void get_page(struct http_request *req, void *context)
                                          .length = strlen(body)});
 }
 
+static void get_echo(struct http_request *req, void *context)
+{
+    (void)context;
+    const char *value = http_header(req, "x-echo");
+    reply_text(req, value ? value : "absent");
+}
+
 static void get_wait(struct http_request *req, void *context)
 {
     struct stage *s = context;
@@ -90,6 +97,7 @@ static const struct http_route routes[] = {
      .content_type = "text/plain"},
     {.path = "/big", .on_get = get_big, .content_type = "application/octet-stream"},
     {.path = "/page", .on_get = get_page, .content_type = "text/html", .negotiated = true},
+    {.path = "/echo", .on_get = get_echo},
     {.path = "/dull", .on_get = get_dull},
     {.path = "/fail", .on_get = get_fail},
     {0},
@@ -104,6 +112,13 @@ static void on_done(const struct http_outcome *outcome, void *context)
     snprintf(s->last_path, sizeof s->last_path, "%s", outcome->path);
     snprintf(s->last_id, sizeof s->last_id, "%s", outcome->request_id);
     snprintf(s->last_trace, sizeof s->last_trace, "%s", outcome->trace_id);
+}
+
+static void on_complaint(const char *text, void *context)
+{
+    struct stage *s = context;
+    s->complaints++;
+    snprintf(s->last_complaint, sizeof s->last_complaint, "%s", text);
 }
 
 static void on_turn(uv_prepare_t *turn)
@@ -139,6 +154,7 @@ void stage_open(struct stage *s, const struct http_options *options)
     o.max_connections = o.max_connections ? o.max_connections : 100;
     o.connection_timeout_s = o.connection_timeout_s ? o.connection_timeout_s : 60;
     o.on_done = on_done;
+    o.on_library_message = on_complaint;
     ck_assert_int_eq(http_new(&o, &s->http), 0);
     close(s->listen_fd);
     uv_prepare_init(&s->loop, &s->turn);

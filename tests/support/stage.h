@@ -8,7 +8,8 @@
 #include "lib/http.h"
 
 /* DESIGN. The routes: /now answers "now" at once; /wait waits until stage_answer; /big answers 1
- * MiB; /page is negotiated and says what it was asked for; /dull waits and has no on_gone. */
+ * MiB; /page is negotiated and says what it was asked for; /echo answers the field X-Echo; /dull
+ * waits and has no on_gone. */
 struct stage_wait {
     TAILQ_ENTRY(stage_wait) link;
 };
@@ -19,9 +20,10 @@ struct stage {
     struct http *http;
     int listen_fd, port;
     TAILQ_HEAD(, stage_wait) waits;
-    unsigned asked, gone, done, turns;
+    unsigned asked, gone, done, turns, complaints;
     int last_status; /* as on_done said */
     char last_method[16], last_path[64], last_id[80], last_trace[40];
+    char last_complaint[128]; /* of libmicrohttpd */
 };
 
 /* Zero fields of the options mean: 100 connections, 60 s, parked after HTTP_PARK_AFTER_MS. */

@@ -2,9 +2,11 @@
 #include "lib/http.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "lib/buf.h"
 #include "tests/support/client.h"
 #include "tests/support/stage.h"
@@ -315,6 +317,45 @@ START_TEST(a_reply_brings_its_own_fields)
     ck_assert_msg(strncmp(client.body, "html prefetch verbose 00-", 25) == 0, "%s", client.body);
     ck_assert_int_eq(client_get(&client, "/page?verbosely", "Accept: application/json\r\n"), 200);
     ck_assert_msg(strncmp(client.body, "json 00-", 8) == 0, "%s", client.body);
+}
+END_TEST
+
+START_TEST(a_handler_reads_the_header_fields)
+{
+    client_get(&client, "/echo", "X-Echo: hello\r\n");
+    ck_assert_str_eq(client.body, "hello");
+    client_get(&client, "/echo", "");
+    ck_assert_str_eq(client.body, "absent");
+}
+END_TEST
+
+START_TEST(the_library_complains_in_single_lines)
+{
+    client_send(&client, "GET /now HTTP/1.1\r\n" HOST "Content-Length: x\r\n\r\n");
+    ck_assert_int_eq(client_read(&client), 400);
+    ck_assert_uint_ge(stage.complaints, 1);
+    ck_assert_uint_gt(strlen(stage.last_complaint), 10);
+    ck_assert_ptr_null(strchr(stage.last_complaint, '\n'));
+}
+END_TEST
+
+static const struct {
+    const char *path;
+    int error;
+} no_sockets[] = {{NULL, UV_EBADF}, {"/dev/null", UV_ENOMEM}};
+
+START_TEST(a_server_needs_a_socket)
+{
+    struct http *http = NULL;
+    int fd = no_sockets[_i].path ? open(no_sockets[_i].path, O_RDWR) : -1;
+    struct http_options options = {.loop = &stage.loop,
+                                   .listen_fd = fd,
+                                   .routes = &(struct http_route){0},
+                                   .max_connections = 10};
+    ck_assert_int_eq(http_new(&options, &http), no_sockets[_i].error);
+    ck_assert_ptr_null(http);
+    if (fd >= 0)
+        close(fd);
 }
 END_TEST
 
@@ -669,6 +710,9 @@ static TCase *answers(void)
     tcase_add_test(c, a_reply_brings_its_own_fields);
     tcase_add_test(c, a_valid_request_id_and_trace_are_taken_over);
     tcase_add_test(c, an_invalid_request_id_or_trace_is_made_anew);
+    tcase_add_test(c, a_handler_reads_the_header_fields);
+    tcase_add_test(c, the_library_complains_in_single_lines);
+    tcase_add_loop_test(c, a_server_needs_a_socket, 0, COUNT(no_sockets));
     tcase_add_test(c, ids_differ);
     tcase_add_test(c, an_error_is_a_page_for_browsers);
     tcase_add_test(c, an_error_is_a_problem_for_programs);
