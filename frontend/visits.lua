@@ -38,8 +38,9 @@ if record and n > 0 then
 end
 
 local how = floor > total and 2 or 0
-local last = math.max(total, floor) + n
-if last > EXACT then return {err = 'TALLY the counter is at its end'} end
+local base = math.max(total, floor)
+if n > EXACT - base then return {err = 'TALLY the counter is at its end'} end
+local last = base + n
 
 if last > total then redis.call('SET', KEYS[1], text_of(last)) end
 if n > 0 then
