@@ -3,6 +3,7 @@
 #include "backend/config.h"
 #include "backend/store.h"
 #include "lib/buf.h"
+#include "lib/listen.h"
 #include "lib/mem.h"
 #include "tests/support/ask.h"
 #include "tests/support/mariadb.h"
@@ -75,13 +76,17 @@ static void block_signal(void)
     ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, &signals, NULL), 0);
 }
 
-/* Its log goes to a file that the test may read. */
-static void backend_start(const char *uri)
+static void log_to_file(void)
 {
-    load_config(uri);
     char *log_path = xasprintf("%s/log.%d", directory, (int)getpid());
     ck_assert_ptr_nonnull(freopen(log_path, "we", stderr));
     free(log_path);
+}
+
+static void backend_start(const char *uri)
+{
+    load_config(uri);
+    log_to_file();
     block_signal();
     store_library_init();
     ck_assert_int_eq(pthread_create(&thread, NULL, serve, NULL), 0);
@@ -207,12 +212,18 @@ END_TEST
 
 START_TEST(a_port_in_use_is_a_failure_in_words)
 {
-    backend_start(server->uri);
+    char *reason = NULL;
+    int fd;
+    load_config(server->uri);
+    log_to_file();
+    ck_assert_int_eq(listen_on("127.0.0.1", port, &fd, &reason), 0);
     ck_assert_int_ne(backend_run(&config), 0);
-    backend_stop();
     char *said = log_text_now();
     ck_assert_ptr_nonnull(strstr(said, "cannot start"));
+    ck_assert_ptr_nonnull(strstr(said, config.listen_address));
     free(said);
+    close(fd);
+    backend_config_done(&config);
 }
 END_TEST
 
