@@ -98,6 +98,18 @@ const char *client_field(const struct client *c, const char *name)
     return NULL;
 }
 
+void client_assert_field(const struct client *c, const char *name, const char *value)
+{
+    const char *found = client_field(c, name);
+    ck_assert_msg(found != NULL, "no field %s in %s", name, c->head);
+    ck_assert_str_eq(found, value);
+}
+
+void client_assert_no_field(const struct client *c, const char *name)
+{
+    ck_assert_msg(client_field(c, name) == NULL, "%s in %s", name, c->head);
+}
+
 static void await(struct client *c, size_t length)
 {
     unsigned long long deadline = now_ms() + DEADLINE_MS;

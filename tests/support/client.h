@@ -37,6 +37,10 @@ int client_get(struct client *c, const char *path, const char *fields);
 /* A field of the last answer, or NULL; valid until the next call. */
 const char *client_field(const struct client *c, const char *name);
 
+/* Fails the test unless the last answer has (has not) the field. */
+void client_assert_field(const struct client *c, const char *name, const char *value);
+void client_assert_no_field(const struct client *c, const char *name);
+
 /* Waits until the server closes; true when no further byte came. */
 bool client_sees_end(struct client *c);
 /* True when the server neither answers nor closes within some turns. */
