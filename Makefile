@@ -33,8 +33,7 @@ GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
 ifneq ($(GOALS),)
 include build/packages.mk
 endif
-# What each target needs beyond a compiler and the libraries.
-GROUPS := build $(sort $(foreach goal,$(GOALS),$(NEEDS_$(firstword $(subst -, ,$(subst /, ,$(goal)))))))
+# What each target needs beyond a compiler and the libraries, in groups of scripts/install.
 NEEDS_test := run test
 NEEDS_unit := test
 NEEDS_integration := run test
@@ -46,12 +45,15 @@ NEEDS_browser := run test browser
 NEEDS_lint := lint
 NEEDS_format := lint
 NEEDS_ci := run test browser lint
+GROUPS := build $(sort $(foreach goal,$(GOALS),$(NEEDS_$(firstword $(subst -, ,$(subst /, ,$(goal)))))))
 
-build/packages.mk: scripts/packages-mk $(GROUPS:%=build/installed/%)
+INSTALLED := $(GROUPS:%=build/installed/%)
+
+build/packages.mk: scripts/packages-mk $(INSTALLED)
 	@scripts/packages-mk > $@
-build/installed/%: $(wildcard scripts/install /var/lib/dpkg/status)
-	@mkdir -p $(@D)
-	@if [ -x scripts/install ]; then scripts/install $*; fi; touch $@
+$(INSTALLED) &: scripts/install $(wildcard /var/lib/dpkg/status)
+	@mkdir -p build/installed
+	@scripts/install $(GROUPS) && touch $(INSTALLED)
 
 # ---- compiler -----------------------------------------------------------------------------------
 
