@@ -55,6 +55,31 @@ START_TEST(the_backend_answers_all_that_it_accepted)
 }
 END_TEST
 
+/* The kernel has taken their connections and their requests; the process has yet to see them. */
+START_TEST(who_is_in_the_accept_queue_is_answered)
+{
+    enum { QUEUED = 200 };
+    static const char get[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    int fds[QUEUED];
+    struct stack *s =
+        stack_start(&(struct stack_options){.parts = STACK_COUNTER, .workers = 1 + (unsigned)_i});
+    process_freeze(s->frontend[0]);
+    for (int i = 0; i < QUEUED; i++) {
+        fds[i] = net_connect(s->port);
+        ck_assert_int_eq(write(fds[i], get, strlen(get)), (ssize_t)strlen(get));
+    }
+    process_terminate(s->frontend[0]);
+    process_thaw(s->frontend[0]);
+    for (int i = 0; i < QUEUED; i++) {
+        ck_assert_int_eq(ask_on(fds[i], "", 0, false)->status, 200);
+        close(fds[i]);
+    }
+    ck_assert_int_eq(process_wait(s->frontend[0], PATIENCE_MS), 0);
+    ck_assert_uint_eq(stack_counter(s), QUEUED);
+    stack_stop(s);
+}
+END_TEST
+
 START_TEST(a_leaving_service_says_so_and_goes_on_serving)
 {
     static const char *const long_delay[] = {"DRAIN_DELAY_MS=1500", NULL};
@@ -158,6 +183,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, the_frontend_answers_all_that_it_accepted, 0, 4);
     tcase_add_loop_test(c, the_backend_answers_all_that_it_accepted, 0, 2);
+    tcase_add_loop_test(c, who_is_in_the_accept_queue_is_answered, 0, 2);
     tcase_add_test(c, a_leaving_service_says_so_and_goes_on_serving);
     tcase_add_test(c, an_open_connection_without_a_request_does_not_hold_it_up);
     tcase_add_test(c, a_frozen_redis_does_not_keep_it_beyond_the_time_out);
