@@ -1,7 +1,8 @@
 """A play's cast for the NGINX tests: the edge itself, scripted frontends behind it, and rude clients.
 
-Edge renders the project's templates with the settings of a test and runs NGINX on free ports.
-Upstream is a frontend that does what the test says. Raw sends bytes that no decent client sends.
+Edge renders the project's templates with the settings of a test and runs NGINX on free ports: this
+machine's, or with TALLY_EDGE_IMAGE the one of that image, as it is meant to run there. Upstream is a
+frontend that does what the test says. Raw sends bytes that no decent client sends.
 """
 
 import json
@@ -125,32 +126,22 @@ class Raw:
         return read_all(self.sock)
 
 
-class Edge:
-    """NGINX with the project's configuration in front of the given addresses."""
+class LocalNginx:
+    """This machine's NGINX, with the templates rendered into a folder of its own."""
 
-    def __init__(self, upstreams, **settings):
-        self.port, self.health_port = free_ports(2)
+    def __init__(self, settings):
         self.directory = tempfile.mkdtemp(prefix="tally-edge.")
-        render(self.directory, {**settings_of_laptop(self.port, self.health_port, upstreams), **settings})
-        with open(self.path("error.log"), "wb") as log:
+        render(self.directory, settings)
+        with open(os.path.join(self.directory, "error.log"), "wb") as log:
             self.process = subprocess.Popen(nginx_command(self.directory, "-g", "daemon off;"),
                                             env={"PATH": PATH}, stdin=subprocess.DEVNULL, stderr=log)
-        wait_for(self.answers, "NGINX starts: " + self.read("error.log"))
 
-    def path(self, name):
-        return os.path.join(self.directory, name)
+    def is_running(self):
+        return self.process.poll() is None
 
     def read(self, name):
-        with open(self.path(name), encoding="utf-8", errors="replace") as file:
+        with open(os.path.join(self.directory, name), encoding="utf-8", errors="replace") as file:
             return file.read()
-
-    def answers(self):
-        assert self.process.poll() is None, "NGINX ended: " + self.read("error.log")
-        try:
-            socket.create_connection(("127.0.0.1", self.health_port), 1).close()
-            return True
-        except OSError:
-            return False
 
     def stop(self):
         self.process.terminate()
@@ -160,6 +151,64 @@ class Edge:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.directory)
+
+
+def docker(*args):
+    run = subprocess.run(["docker", *args], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, f"docker {' '.join(args)}: {run.stderr}"
+    return run.stdout.strip()
+
+
+class ContainerNginx:
+    """The image as it is meant to run: root read-only, no capability, nothing to write but /tmp."""
+
+    HARDENED = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+
+    def __init__(self, settings, *options):
+        own = {**settings, "NGINX_ACCESS_LOG": "/dev/stdout", "NGINX_USER": ""}
+        env = [part for name, value in own.items() for part in ("--env", f"{name}={value}")]
+        self.id = docker("run", "--detach", *self.HARDENED, *(options or ["--network", "host"]), *env,
+                         os.environ["TALLY_EDGE_IMAGE"])
+
+    def is_running(self):
+        return docker("inspect", "--format", "{{.State.Running}}", self.id) == "true"
+
+    def read(self, name):
+        logs = subprocess.run(["docker", "logs", self.id], capture_output=True, encoding="utf-8", errors="replace", check=True)
+        return logs.stdout if name == "access.log" else logs.stderr
+
+    def stop(self):
+        docker("stop", "--time", str(DEADLINE), self.id)
+        docker("rm", "--force", self.id)
+
+
+class Edge:
+    """NGINX with the project's configuration in front of the given addresses."""
+
+    def __init__(self, upstreams, **settings):
+        self.port, self.health_port = free_ports(2)
+        self.nginx = (ContainerNginx if "TALLY_EDGE_IMAGE" in os.environ else LocalNginx)(
+            {**settings_of_laptop(self.port, self.health_port, upstreams), **settings})
+        try:
+            wait_for(self.answers, "NGINX starts")
+        except AssertionError as error:
+            log = self.read("error.log")
+            self.stop()
+            raise AssertionError(f"{error}\n{log}") from error
+
+    def answers(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.health_port), 1).close()
+            return True
+        except OSError:
+            assert self.nginx.is_running(), "NGINX ended"
+            return False
+
+    def read(self, name):
+        return self.nginx.read(name)
+
+    def stop(self):
+        self.nginx.stop()
 
     def raw(self, timeout=DEADLINE):
         return Raw(("127.0.0.1", self.port), timeout)
@@ -178,7 +227,9 @@ class Edge:
     def log_of(self, request_id):
         """The log line of a request, which NGINX writes after the answer."""
         def find():
-            lines = [json.loads(line) for line in self.read("access.log").splitlines()]
+            texts = self.read("access.log").splitlines()
+            # The entrypoint of an image tells of its progress.
+            lines = [json.loads(text) for text in texts if not text.startswith("/docker-entrypoint")]
             return [line for line in lines if line["request_id"] == request_id]
         found = wait_for(find, f"a log line of {request_id}")
         assert len(found) == 1, found
@@ -213,12 +264,12 @@ class Upstream:
 
     HANG_UP, SILENCE = "hang up", "silence"
 
-    def __init__(self, play=lambda request: answer(), port=0):
+    def __init__(self, play=lambda request: answer(), port=0, host="127.0.0.1"):
         self.play, self.requests, self.connections = play, [], []
         self.busy, self.lock = 0, threading.Lock()  # how many requests are being answered
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self.listener = socket.create_server((host, port), backlog=128)
         self.port = self.listener.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         self.stopping = False
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -278,3 +329,38 @@ class Upstream:
             except OSError:
                 pass
         self.listener.close()
+
+
+class NameServer:
+    """Answers for the names in `addresses`, which the test may change at any time; knows no other."""
+
+    def __init__(self, **addresses):
+        self.addresses = addresses
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.sock.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            query, client = self.sock.recvfrom(512)
+            if query == b"end":
+                self.sock.close()
+                return
+            self.sock.sendto(self.reply(query), client)
+
+    def reply(self, query):
+        end, labels = 12, []
+        while length := query[end]:
+            labels.append(query[end + 1:end + 1 + length].decode())
+            end += 1 + length
+        question, kind = query[12:end + 5], query[end + 2]
+        found = self.addresses.get(".".join(labels))
+        # 0x8180: an answer, recursion; 3: no such name. Kind 1 is A; AAAA gets an empty answer.
+        records = [b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4" + socket.inet_aton(a) for a in found or [] if kind == 1]
+        flags = 0x8180 if found else 0x8183
+        return query[:2] + flags.to_bytes(2, "big") + b"\0\1" + len(records).to_bytes(2, "big") + b"\0\0\0\0" + \
+            question + b"".join(records)
+
+    def stop(self):
+        self.sock.sendto(b"end", self.sock.getsockname())
