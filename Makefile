@@ -159,8 +159,8 @@ unit: unit-asan ## the unit tests under the address and undefined behaviour sani
 	@scripts/run-tests --suite $(SUITE)unit.asan --jobs $(JOBS) $(addprefix build/asan/,$(UNIT))
 integration: build-$(notdir $(TALLY_BIN)) integration-release ## the real binaries against real Redis, MariaDB and NGINX (TALLY_BIN=build/MODE: those binaries)
 	@scripts/run-tests --suite integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
-nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, and what it must refuse
-	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 $(sort $(wildcard tests/nginx/test_*))
+nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, what it must refuse, and scripts/stack
+	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 tests/stack/test_stack $(sort $(wildcard tests/nginx/test_*))
 converter-test: build/release/tests/golden/specimen ## the JUnit converter against golden reports of a failure, a crash, a time-out and a loop test
 	@scripts/run-tests --suite converter --jobs $(JOBS) tests/golden/test_converter
 test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/golden/specimen
