@@ -51,8 +51,9 @@ struct http_options {
     unsigned max_connections;
     unsigned connection_timeout_s;
     /* A waiting request's connection stays with libmicrohttpd for this long (no system call, but
-     * 0.1 us at every run), then it is suspended (three system calls, then free of cost). 0
-     * suspends at once. */
+     * 0.1 us at every run), then it is suspended (two epoll_ctl and a failed recv, then free of
+     * cost). 0 suspends at once: 6.4 us of CPU a request instead of 5.1, where a constant answer
+     * takes 4.1. */
     unsigned park_after_ms;
     void (*on_done)(const struct http_outcome *outcome, void *context); /* may be NULL */
     void (*on_library_message)(const char *text,
