@@ -19,7 +19,7 @@ static const char script[] =
     "-out $1.pem; }\n"
     "ca ca; ca other-ca\n"
     "here=IP:127.0.0.1,DNS:localhost\n"
-    "leaf good $here 2; leaf wrong-host DNS:another.test 2; leaf expired $here -1\n";
+    "leaf good $here 2; leaf wrong-host DNS:another.test 2; leaf expired $here 0\n";
 
 void certificates_make(const char *directory)
 {

@@ -5,7 +5,7 @@
  *     ca          who signs all others but the last
  *     good        for 127.0.0.1 and localhost
  *     wrong-host  for another.test
- *     expired     for 127.0.0.1 and localhost, until yesterday
+ *     expired     for 127.0.0.1 and localhost, until the moment it was made
  *     other-ca    a CA that signed nothing
  * About a tenth of a second. */
 void certificates_make(const char *directory);

@@ -7,22 +7,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ARGUMENTS_MAX = 40, START_MS = 15000 };
+enum { START_MS = 15000 };
 
 void real_redis_start(struct real_redis *r)
 {
     char port[16];
     snprintf(port, sizeof port, "%d", r->port);
-    const char *port_option = r->tls ? "--tls-port" : "--port";
-    const char *argv[ARGUMENTS_MAX] = {
-        "redis-server", "--bind",        "127.0.0.1", "--save", "",  "--appendonly", "yes", "--dir",
-        r->directory,   "--appendfsync", "always",    "--port", "0", port_option,    port,
+    const char *plain = r->certificate ? "0" : port;
+    const char *const argv[] = {
+        "redis-server",
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--dir",
+        r->directory,
+        "--port",
+        plain,
+        r->certificate ? "--tls-port" : NULL,
+        port,
+        "--tls-cert-file",
+        r->certificate,
+        "--tls-key-file",
+        r->key,
+        "--tls-ca-cert-file",
+        r->certificate,
+        "--tls-auth-clients",
+        "no",
+        NULL,
     };
-    size_t count = 15;
-    for (const char *const *a = r->arguments; a && *a; a++) {
-        ck_assert_uint_lt(count, ARGUMENTS_MAX - 1);
-        argv[count++] = *a;
-    }
     const struct process_options o = {
         .name = "redis", .directory = r->directory, .argv = argv, .there = true};
     process_free(r->process);
@@ -30,25 +47,28 @@ void real_redis_start(struct real_redis *r)
     process_wait_port(r->process, r->port, START_MS);
 }
 
-static struct real_redis *new_on(const char *const *arguments, bool tls)
+static struct real_redis *new_on_a_port(void)
 {
     struct real_redis *r = xcalloc(1, sizeof *r);
     r->directory = directory_new("redis");
     r->port = port_reserve();
-    r->arguments = arguments;
-    r->tls = tls;
-    real_redis_start(r);
     return r;
 }
 
 struct real_redis *real_redis_new(void)
 {
-    return new_on(NULL, false);
+    struct real_redis *r = new_on_a_port();
+    real_redis_start(r);
+    return r;
 }
 
-struct real_redis *real_redis_new_tls(const char *const *arguments)
+struct real_redis *real_redis_new_tls(const char *certificates, const char *name)
 {
-    return new_on(arguments, true);
+    struct real_redis *r = new_on_a_port();
+    r->certificate = xasprintf("%s/%s.pem", certificates, name);
+    r->key = xasprintf("%s/%s.key", certificates, name);
+    real_redis_start(r);
+    return r;
 }
 
 void real_redis_kill(struct real_redis *r)
@@ -62,5 +82,7 @@ void real_redis_free(struct real_redis *r)
         return;
     process_free(r->process);
     free(r->directory);
+    free(r->certificate);
+    free(r->key);
     free(r);
 }

@@ -2,8 +2,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
 struct process;
 
 /* On disk before it answers (appendfsync always). Listens on 127.0.0.1:port. */
@@ -11,14 +9,13 @@ struct real_redis {
     struct process *process;
     char *directory;
     int port;
-    const char *const *arguments; /* borrowed: more of them, NULL-ended, or NULL */
-    bool tls;
+    char *certificate, *key; /* PEM files; NULL: no TLS */
 };
 
 /* Starts and waits until it takes connections. */
 struct real_redis *real_redis_new(void);
-/* The same for TLS alone; `arguments` name the certificates. */
-struct real_redis *real_redis_new_tls(const char *const *arguments);
+/* The same for TLS alone, with NAME.pem and NAME.key of certificates_make. */
+struct real_redis *real_redis_new_tls(const char *certificates, const char *name);
 void real_redis_free(struct real_redis *r); /* NULL is fine */
 void real_redis_kill(struct real_redis *r); /* SIGKILL */
 void real_redis_start(struct real_redis *r);

@@ -8,6 +8,7 @@
 #include "tests/support/suite.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TIMEOUT_MS = 300 };
 
@@ -225,6 +226,17 @@ START_TEST(a_name_that_does_not_exist_is_looked_up_again)
 }
 END_TEST
 
+/* A container may have no IPv6. Asked outside any test, where nothing may be asserted. */
+static int address_kinds(void)
+{
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&six, sizeof six) == 0;
+    if (fd >= 0)
+        close(fd);
+    return bound ? 2 : 1;
+}
+
 START_TEST(both_kinds_of_addresses_work)
 {
     fake_server_free(server);
@@ -311,7 +323,7 @@ static const struct {
     {"$-5\r\nx\r\n", "EPROTO;"},
     {"$99999999999999999999\r\n", "EPROTO;"},
     {"*-7\r\n", "EPROTO;"},
-    {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", NULL},
+    {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", NULL},
     {":5\r\n:6\r\n", "int 5;"},  /* one too many */
     {":5\r\ngarbage", "int 5;"}, /* and worse */
     {"$5\r\nhal", "ETIMEDOUT;"}, /* the rest never comes */
@@ -762,7 +774,7 @@ static void add_connecting(TCase *cases)
     tcase_add_test(cases, a_server_that_is_away_at_start_is_found_later);
     tcase_add_test(cases, a_server_that_turns_everyone_away_is_quoted);
     tcase_add_test(cases, a_name_that_does_not_exist_is_looked_up_again);
-    tcase_add_loop_test(cases, both_kinds_of_addresses_work, 0, 2);
+    tcase_add_loop_test(cases, both_kinds_of_addresses_work, 0, address_kinds());
     tcase_add_test(cases, pauses_grow_until_a_call_succeeds);
     tcase_add_test(cases, an_error_reply_does_not_end_the_back_off);
     tcase_add_loop_test(cases, urls_are_checked, 0, ROWS(URLS));

@@ -38,24 +38,6 @@ static void on_reply(void *arg, int status, const struct redis_value *value)
     answered = true;
 }
 
-static void serve(const char *name)
-{
-    char *certificate = xasprintf("%s/%s.pem", directory, name);
-    char *key = xasprintf("%s/%s.key", directory, name);
-    const char *const arguments[] = {"--tls-cert-file",
-                                     certificate,
-                                     "--tls-key-file",
-                                     key,
-                                     "--tls-ca-cert-file",
-                                     certificate,
-                                     "--tls-auth-clients",
-                                     "no",
-                                     NULL};
-    server = real_redis_new_tls(arguments);
-    free(certificate);
-    free(key);
-}
-
 static void start(const char *form, const char *ca)
 {
     char *text = xasprintf(form, server->port);
@@ -91,7 +73,7 @@ static const char *const RIGHT[] = {"rediss://127.0.0.1:%d/1", "rediss://localho
 
 START_TEST(the_right_server_is_accepted)
 {
-    serve("good");
+    server = real_redis_new_tls(directory, "good");
     start(RIGHT[_i], "ca.pem");
     loop_wait(&loop, redis_state(redis) == REDIS_READY || closed);
     ck_assert_msg(!closed, "%s", reason);
@@ -115,7 +97,7 @@ static const struct {
 
 START_TEST(a_wrong_server_is_refused)
 {
-    serve(WRONG[_i].certificate);
+    server = real_redis_new_tls(directory, WRONG[_i].certificate);
     start(WRONG[_i].url, WRONG[_i].ca);
     loop_wait(&loop, redis_state(redis) == REDIS_READY || closed);
     ck_assert_msg(closed, "accepted");
@@ -128,7 +110,7 @@ START_TEST(a_long_command_and_its_answer_pass)
     enum { LENGTH = 4 << 20 };
     char *value = xmalloc(LENGTH);
     memset(value, 'v', LENGTH);
-    serve("good");
+    server = real_redis_new_tls(directory, "good");
     start(RIGHT[0], "ca.pem");
     loop_wait(&loop, redis_state(redis) == REDIS_READY);
     const char *argv[] = {"SET", "k", value};
@@ -141,7 +123,7 @@ END_TEST
 
 START_TEST(a_killed_server_is_found_again)
 {
-    serve("good");
+    server = real_redis_new_tls(directory, "good");
     start(RIGHT[0], "ca.pem");
     loop_wait(&loop, redis_state(redis) == REDIS_READY);
     real_redis_kill(server);
