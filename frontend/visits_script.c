@@ -40,7 +40,7 @@ void producer_renew(struct producer *p)
     MUST(getrandom(random, sizeof random, 0) == sizeof random);
     char *to = stpcpy(p->record, VISITS_RECORD);
     for (size_t i = 0; i < sizeof random; i++)
-        to += sprintf(to, "%02x", random[i]);
+        to += snprintf(to, 3, "%02x", random[i]);
     p->seq = 0;
 }
 
