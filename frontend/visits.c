@@ -143,8 +143,7 @@ static void on_counted(void *arg, int status, const struct redis_value *value)
 static void send_batch(struct visits *v)
 {
     v->counting_since_ns = uv_hrtime();
-    /* What could not be sent is repeated on the next connection. */
-    (void)!run_script(v, redis_call, on_counted, v->counting.sent);
+    MUST(run_script(v, redis_call, on_counted, v->counting.sent) == 0); /* READY */
 }
 
 /* ---- reading the total ---- */
@@ -168,9 +167,7 @@ static void send_read(struct visits *v)
 {
     static const char *const ARGV[] = {"GET", VISITS_COUNTER};
     v->reading_since_ns = uv_hrtime();
-    int error = redis_call(v->redis, on_total, v, 2, ARGV, NULL);
-    if (error)
-        batch_finish(&v->reading, error, NULL);
+    MUST(redis_call(v->redis, on_total, v, 2, ARGV, NULL) == 0); /* READY */
 }
 
 /* ---- the connection ---- */
