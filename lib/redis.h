@@ -51,7 +51,9 @@ struct redis_options {
  * this build). */
 MUST_USE const char *redis_check_url(const struct url *url);
 
-/* Starts to connect on the next turn; a server that is away is no error. */
+/* Starts to connect on the next turn; a server that is away is no error. UV_EINVAL where
+ * redis_check_url objects. The process MUST ignore SIGPIPE: hiredis writes without
+ * MSG_NOSIGNAL. */
 MUST_USE int redis_new(const struct redis_options *options, struct redis **ret_redis);
 /* Callbacks of calls in flight run with UV_ECANCELED, on_state no more. Memory goes when the loop
  * has closed its handles. */
