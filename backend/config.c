@@ -63,12 +63,13 @@ static int load_migration(struct backend_config *c, struct buf *errors)
 
 static int check_ca_file(const struct backend_config *c, struct buf *errors)
 {
-    if (!*c->database_ca_file)
-        return 0;
-    if (c->database_tls != DATABASE_TLS_VERIFY)
+    bool named = *c->database_ca_file, verify = c->database_tls == DATABASE_TLS_VERIFY;
+    if (named && !verify)
         return wrong(errors, "DATABASE_CA_FILE", "it has no effect unless DATABASE_TLS is verify");
-    if (access(c->database_ca_file, R_OK) != 0)
-        return wrong(errors, "DATABASE_CA_FILE", "the file cannot be read");
+    if (verify && access(named ? c->database_ca_file : DATABASE_SYSTEM_CA, R_OK) != 0)
+        return wrong(errors, "DATABASE_CA_FILE",
+                     named ? "the file cannot be read"
+                           : "it is required here: there is no " DATABASE_SYSTEM_CA);
     return 0;
 }
 

@@ -4,6 +4,9 @@
 
 #include "lib/must.h"
 
+/* The CAs that the system trusts, where no file of our own is named. */
+#define DATABASE_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+
 enum database_tls { DATABASE_TLS_OFF, DATABASE_TLS_REQUIRE, DATABASE_TLS_VERIFY };
 
 /* Where the database is and as whom to log in. */

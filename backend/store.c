@@ -101,26 +101,31 @@ static void set_bool(MYSQL *mysql, enum mysql_option option, bool value)
     mysql_options(mysql, option, &value);
 }
 
+/* A file is always named. Oracle's library knows no system store; and MariaDB's, from 3.4 on, takes
+ * a certificate of any signer where no file is named and the password is right. It also compares no
+ * names for 127.0.0.1 and ::1, where nobody stands between. */
+static void set_ca(MYSQL *mysql, const struct database *db)
+{
+    if (db->tls == DATABASE_TLS_VERIFY)
+        mysql_options(mysql, MYSQL_OPT_SSL_CA, *db->ca_file ? db->ca_file : DATABASE_SYSTEM_CA);
+}
+
 #ifdef IS_MARIADB
 /* From 3.4 on the connector verifies unless it is told not to. */
 static void set_tls(MYSQL *mysql, const struct database *db)
 {
     set_bool(mysql, MYSQL_OPT_SSL_ENFORCE, db->tls != DATABASE_TLS_OFF);
     set_bool(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, db->tls == DATABASE_TLS_VERIFY);
-    if (db->tls == DATABASE_TLS_VERIFY && *db->ca_file)
-        mysql_options(mysql, MYSQL_OPT_SSL_CA, db->ca_file);
+    set_ca(mysql, db);
 }
 #else
-/* Oracle's library knows no system store: it wants a file. */
 static void set_tls(MYSQL *mysql, const struct database *db)
 {
     static const unsigned modes[] = {[DATABASE_TLS_OFF] = SSL_MODE_DISABLED,
                                      [DATABASE_TLS_REQUIRE] = SSL_MODE_REQUIRED,
                                      [DATABASE_TLS_VERIFY] = SSL_MODE_VERIFY_IDENTITY};
-    static const char system_ca[] = "/etc/ssl/certs/ca-certificates.crt";
     mysql_options(mysql, MYSQL_OPT_SSL_MODE, &modes[db->tls]);
-    if (db->tls == DATABASE_TLS_VERIFY)
-        mysql_options(mysql, MYSQL_OPT_SSL_CA, *db->ca_file ? db->ca_file : system_ca);
+    set_ca(mysql, db);
     /* caching_sha2_password sends the password encrypted for this key where there is no TLS. */
     set_bool(mysql, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, true);
 }
