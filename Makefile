@@ -175,7 +175,7 @@ build/release/bench/compare/bare: build/release/bench/compare/bare.o
 browser-test: build-release ## headless Chromium on the pages; screenshots in build/reports/screenshots
 	@scripts/browser-test
 tsan: build-tsan integration-release ## the integration tests with services under the thread sanitizer
-	@TALLY_BIN=build/tsan scripts/run-tests --suite integration.tsan --jobs 1 --timeout 240 $(addprefix build/release/,$(INTEGRATION))
+	@TSAN_OPTIONS=halt_on_error=1:exitcode=66 TALLY_BIN=build/tsan scripts/run-tests --suite integration.tsan --jobs 1 --timeout 240 $(addprefix build/release/,$(INTEGRATION))
 
 lint: ## formats, static analysis, shell, YAML and Python checks, layer rules, documented settings
 	@scripts/lint

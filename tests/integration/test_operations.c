@@ -262,6 +262,21 @@ START_TEST(ids_are_taken_over_and_handed_on)
 }
 END_TEST
 
+START_TEST(one_trace_leads_through_all_logs)
+{
+    static const char *const env[] = {"LOG_REQUESTS=1", NULL};
+    struct stack *s = stack_start(
+        &(struct stack_options){.parts = STACK_ALL, .frontend_env = env, .backend_env = env});
+    const struct answer *a = ask_get(s->port, "/", "traceparent: " TRACEPARENT "\r\n");
+    const char *id = answer_field(a, "X-Request-Id");
+    process_wait_output(s->frontend[0], id, 5000);
+    process_wait_output(s->backend, id, 5000);
+    process_wait_output(s->frontend[0], TRACE_ID, 5000);
+    process_wait_output(s->backend, TRACE_ID, 5000);
+    stack_stop(s);
+}
+END_TEST
+
 START_TEST(every_answer_carries_what_protects_its_reader)
 {
     static const struct {
@@ -306,6 +321,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, the_health_check_asks_the_running_service);
     tcase_add_test(c, secrets_come_from_files_and_are_never_told);
     tcase_add_test(c, ids_are_taken_over_and_handed_on);
+    tcase_add_test(c, one_trace_leads_through_all_logs);
     tcase_add_test(c, every_answer_carries_what_protects_its_reader);
     suite_add_tcase(suite, c);
     return suite;
