@@ -24,7 +24,7 @@ struct pool_slot {
 
 struct pool {
     struct pool_options options;
-    TAILQ_HEAD(, pool_slot) free; /* connected ones first */
+    TAILQ_HEAD(pool_list, pool_slot) free; /* connected ones first */
     unsigned busy;
     uint64_t retry_at_ms;
     uint64_t backoff_ms; /* 0: the last connect succeeded */

@@ -299,13 +299,10 @@ static const struct tls {
 
 static bool is_encrypted(void)
 {
+    static const char sql[] = "SELECT VARIABLE_VALUE <> '' FROM information_schema.SESSION_STATUS "
+                              "WHERE VARIABLE_NAME = 'Ssl_cipher'";
     int64_t n = 0;
-    ck_assert_int_eq(store_ask_number(store,
-                                      "SELECT VARIABLE_VALUE <> '' FROM "
-                                      "information_schema.SESSION_STATUS "
-                                      "WHERE VARIABLE_NAME = 'Ssl_cipher'",
-                                      &n, reason),
-                     0);
+    ck_assert_int_eq(store_ask_number(store, sql, &n, reason), 0);
     return n == 1;
 }
 
