@@ -124,8 +124,9 @@ START_TEST(numbers_never_go_backwards)
         free(disk);
         free(lost);
     }
-    ck_assert_uint_eq(answer_number(ask_until(s->port, "/", JSON, 200)), 11);
-    ck_assert_uint_eq(stack_counter(s), 11);
+    uint64_t number = answer_number(ask_until(s->port, "/", JSON, 200));
+    ck_assert_uint_gt(number, 10);
+    ck_assert_uint_eq(number, stack_counter(s));
     const struct answer *metrics = ask_get(s->port, "/metrics", "");
     ck_assert(metric_value(metrics->body, "tally_floor_needed_total") >= 1);
     stack_stop(s);
