@@ -1,0 +1,6 @@
+// An agent and the workspace on it.
+class Agent {
+    Map files = [:]
+    Map images = [:]
+    boolean checkedOut
+}
