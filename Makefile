@@ -28,7 +28,7 @@ export SOURCE_DATE_EPOCH
 
 # ---- packages -----------------------------------------------------------------------------------
 
-WITHOUT_PACKAGES := help clean start stop run install verify-pipeline lint-layers lint-layers-test
+WITHOUT_PACKAGES := help clean start stop run install verify-pipeline lint-layers lint-layers-test images images-multiarch
 GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
 ifneq ($(GOALS),)
 include build/packages.mk
@@ -198,6 +198,11 @@ nginx-container-test: ## NGINX of the images: recreated upstreams, failing over,
 verify-pipeline: ## the Jenkinsfile in every situation, guard by guard; the scripts in ci/; a real registry
 	@scripts/verify-pipeline
 .PHONY: verify-pipeline
+images: ## the images tally-frontend, tally-backend, tally-nginx (IMAGE_TAG=latest), and what is in them: build/sbom
+	@REVISION=$(REVISION) TREE=$(TREE) scripts/images
+images-multiarch: ## the same for amd64 and arm64, by docker buildx (IMAGE_PREFIX=registry/ pushes them)
+	@REVISION=$(REVISION) TREE=$(TREE) scripts/images multiarch
+.PHONY: images images-multiarch
 
 ci: ## all checks: lint, test, browser, thread sanitizer, containers
 	@scripts/ci
