@@ -28,7 +28,7 @@ export SOURCE_DATE_EPOCH
 
 # ---- packages -----------------------------------------------------------------------------------
 
-WITHOUT_PACKAGES := help clean start stop run install verify-pipeline lint-layers lint-layers-test images images-multiarch
+WITHOUT_PACKAGES := help clean start stop run install verify-pipeline lint-layers lint-layers-test images images-multiarch backup restore
 GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
 ifneq ($(GOALS),)
 include build/packages.mk
@@ -42,6 +42,7 @@ NEEDS_converter := test
 NEEDS_tsan := run test
 NEEDS_compare := run test
 NEEDS_browser := run test browser
+NEEDS_e2e := test browser
 NEEDS_lint := lint
 NEEDS_format := lint
 NEEDS_ci := run test browser lint
@@ -202,7 +203,13 @@ images: ## the images tally-frontend, tally-backend, tally-nginx (IMAGE_TAG=late
 	@REVISION=$(REVISION) TREE=$(TREE) scripts/images
 images-multiarch: ## the same for amd64 and arm64, by docker buildx (IMAGE_PREFIX=registry/ pushes them)
 	@REVISION=$(REVISION) TREE=$(TREE) scripts/images multiarch
-.PHONY: images images-multiarch
+e2e: ## the whole stack by compose on a real engine: stops, kills, freezes, backup, TLS, secrets, the page in a browser
+	@REVISION=$(REVISION) TREE=$(TREE) scripts/e2e
+backup: ## save what the compose stack remembers into backups/DATE (DIRECTORY=)
+	@scripts/backup $(DIRECTORY)
+restore: ## bring a backup back into the compose stack (DIRECTORY=backups/DATE)
+	@scripts/restore $(DIRECTORY)
+.PHONY: images images-multiarch e2e backup restore
 
 ci: ## all checks: lint, test, browser, thread sanitizer, containers
 	@scripts/ci

@@ -1,0 +1,272 @@
+"""A play's cast for the end-to-end tests: the whole stack by compose on the real engine, and visitors who keep count.
+
+Each Stack is a compose project of its own on a free port; what it made is gone after `down`. Images are those of
+IMAGE_TAG. COMPOSE_BIN names the compose to use; else the machine's.
+"""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+import uuid
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DEADLINE = 60
+SERVICES = ["frontend-1", "frontend-2", "backend-1", "backend-2", "redis", "mysql", "nginx"]
+ONE_SHOT = ["secrets", "migrate"]
+
+
+def run(*command, check=True, env=None, stdin=subprocess.DEVNULL, timeout=180, binary=False):
+    """What the command printed; both streams are in the error when it fails."""
+    done = subprocess.run(command, stdin=stdin, capture_output=True, text=not binary, check=False, cwd=ROOT,
+                          env=env, timeout=timeout)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def docker(*command, **options):
+    return run("docker", *command, **options)
+
+
+def wait_for(condition, what, seconds=DEADLINE):
+    """What the condition returns, once it is true."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.05)
+    return value
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def image(service):
+    return f"tally-{service}:{os.environ.get('IMAGE_TAG', 'latest')}"
+
+
+def passwords_of(text):
+    """The random parts: 48 hexadecimal digits."""
+    return [word for word in text.replace("@", " ").replace(":", " ").split() if len(word) == 48]
+
+
+class Answer:
+    def __init__(self, status, fields, body, seconds):
+        self.status, self.fields, self.body, self.seconds = status, fields, body, seconds
+
+    def json(self):
+        return json.loads(self.body)
+
+
+def ask(port, path="/", accept="application/json", timeout=10, tls=None, method="GET"):
+    """One request on a connection of its own; an OSError when there is no answer."""
+    if tls:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=tls)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    began = time.monotonic()
+    try:
+        connection.request(method, path, headers={"Accept": accept})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read().decode(), time.monotonic() - began)
+    except (http.client.HTTPException, OSError) as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()
+
+
+def unverified():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Visitors:
+    """Visits without a pause from some connections at a time, until told to stop; every answer is kept."""
+
+    def __init__(self, port, count=4, timeout=12):
+        self.port, self.timeout = port, timeout
+        self.numbers, self.failures, self.degraded, self.pods = [], [], 0, set()
+        self.slowest = 0.0
+        self.lock, self.leaving = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self.visit, daemon=True) for _ in range(count)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_for(lambda: self.numbers, "the first visit")
+        return self
+
+    def __exit__(self, *_):
+        self.leaving.set()
+        for thread in self.threads:
+            thread.join(self.timeout + 5)
+
+    def visit(self):
+        while not self.leaving.is_set():
+            try:
+                answer = ask(self.port, timeout=self.timeout)
+                self.keep(answer)
+            except OSError as error:
+                self.fail(f"no answer: {error}")
+            time.sleep(0.004)
+
+    def keep(self, answer):
+        if answer.status != 200:
+            self.fail(f"{answer.status}: {answer.body[:200]}")
+            return
+        data = answer.json()
+        with self.lock:
+            self.numbers.append(data["visitor"])
+            self.pods.add(data["served_by"])
+            self.degraded += data.get("users") is None
+            self.slowest = max(self.slowest, answer.seconds)
+
+    def fail(self, why):
+        with self.lock:
+            self.failures.append(why)
+        time.sleep(0.02)
+
+    def await_more(self, count=20, seconds=30):
+        """Until so many more visits were answered, and half of them in a row without a failure."""
+        goal = len(self.numbers) + count
+        wait_for(lambda: len(self.numbers) >= goal, f"{count} more visits; failures: {self.failures[-3:]}", seconds)
+
+    def await_healthy(self, seconds=30):
+        """Until fifty visits in a row came back whole."""
+        def whole():
+            failed, degraded, goal = len(self.failures), self.degraded, len(self.numbers) + 50
+            end = time.monotonic() + 10
+            while len(self.numbers) < goal and time.monotonic() < end:
+                if len(self.failures) > failed or self.degraded > degraded:
+                    return False
+                time.sleep(0.01)
+            return len(self.numbers) >= goal
+        wait_for(whole, f"the stack to be whole again; failures: {self.failures[-3:]}", seconds)
+
+
+class Stack:
+    """The whole stack as a compose project of its own."""
+
+    def __init__(self, *files, **settings):
+        self.name = f"tally-e2e-{uuid.uuid4().hex[:8]}"
+        self.port = free_port()
+        self.command = ["scripts/compose"] + [part for file in files for part in ("-f", file)]
+        self.env = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "HTTP_PORT": str(self.port),
+                    "HTTP_ADDRESS": "127.0.0.1", "NGINX_RATE": "0", "NGINX_CONNECTIONS": "0",
+                    "DRAIN_DELAY_MS": "1000", **settings}
+        self.helpers = []
+
+    def compose(self, *command, **options):
+        return run(*self.command, *command, env=self.env, **options)
+
+    def up(self, *services, **options):
+        self.compose("up", "-d", "--no-build", *services, **options)
+
+    def down(self, volumes=True):
+        """With its volumes there is nothing to save: then what runs is killed, which is quicker."""
+        mine = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self.name}").split() if volumes else []
+        if mine + self.helpers:
+            docker("rm", "-f", *mine, *self.helpers, check=False)
+        self.helpers = []
+        self.compose("down", "--remove-orphans", "-t", "20", *(["-v"] if volumes else []))
+
+    def logs(self):
+        return self.compose("logs", "--no-color", check=False)
+
+    def id(self, service):
+        ids = docker("ps", "-aq", "--no-trunc", "--filter", f"label=com.docker.compose.project={self.name}",
+                     "--filter", f"label=com.docker.compose.service={service}",
+                     "--filter", "label=com.docker.compose.oneoff=False").split()
+        return ids[0] if ids else None
+
+    def inspect(self, service):
+        return json.loads(docker("inspect", self.id(service)))[0]
+
+    def addresses(self, service):
+        networks = self.inspect(service)["NetworkSettings"]["Networks"]
+        return {name.removeprefix(self.name + "_"): n["IPAddress"] for name, n in networks.items()}
+
+    def status(self, service):
+        state = self.inspect(service)["State"]
+        return state.get("Health", {}).get("Status") or state["Status"]
+
+    def await_status(self, service, wanted, seconds=DEADLINE):
+        wait_for(lambda: self.id(service) and self.status(service) == wanted, f"{service} to be {wanted}", seconds)
+
+    def visit(self, **options):
+        return ask(self.port, **options)
+
+    def total(self):
+        """The counter, once Redis answers."""
+        def read():
+            try:
+                answer = ask(self.port, "/api/v1/visits")
+            except OSError:
+                return None
+            return answer if answer.status == 200 else None
+        return wait_for(read, "the counter").json()["total"]
+
+    def is_whole(self):
+        try:
+            answer = self.visit(timeout=5)
+        except OSError:
+            return False
+        return answer.status == 200 and answer.json()["users"] is not None
+
+    def await_whole(self, seconds=DEADLINE):
+        """Both frontends and both backends answer: a dozen whole visits in a row."""
+        wait_for(lambda: all(self.is_whole() for _ in range(12)), "visits with number and users", seconds)
+
+    def recreate_elsewhere(self, service):
+        """Puts a new container in the place of one, which will get another address: something sits on the old one."""
+        before = self.addresses(service)
+        docker("rm", "-f", self.id(service))
+        for network, address in before.items():
+            helper = docker("run", "-d", "--network", f"{self.name}_{network}", "--ip", address, "--entrypoint", "sleep",
+                            image("nginx"), "300", check=False).strip()
+            if helper:
+                self.helpers.append(helper)
+        self.up("--no-deps", service)
+        after = self.addresses(service)
+        while self.helpers:
+            docker("rm", "-f", self.helpers.pop(), check=False)
+        return before, after
+
+    def secrets(self):
+        """Every secret there is, by the volume that holds it."""
+        found = {}
+        for volume in docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={self.name}").split():
+            name = volume.removeprefix(self.name + "_")
+            if name.startswith("secret-"):
+                text = docker("run", "--rm", "--network", "none", "-v", f"{volume}:/s:ro", "--user", "0", "--entrypoint", "sh",
+                              "redis:8", "-c", "cat /s/*")
+                found[name] = text
+        return found
+
+
+class StackCase(unittest.TestCase):
+    """Tests that share one stack; each finds it whole and leaves it so."""
+
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack(**cls.settings)
+        cls.addClassCleanup(cls.stack.down)
+        cls.start()
+
+    @classmethod
+    def start(cls):
+        cls.stack.up()
+        cls.was_whole = cls.stack.is_whole()
+        cls.stack.await_whole()
