@@ -238,6 +238,13 @@ static void arm(struct visits *v)
     MUST(uv_timer_start(&v->timer, on_deadline, next > now ? next - now : 0, 0) == 0);
 }
 
+/* A turn within a millisecond; the deadlines' timer finds nothing to do and is armed as before. */
+static void look_again(struct visits *v)
+{
+    if (!uv_is_active((uv_handle_t *)&v->timer) || uv_timer_get_due_in(&v->timer) > 1)
+        MUST(uv_timer_start(&v->timer, on_deadline, 1, 0) == 0);
+}
+
 static int join(struct visits *v, struct batch *batch, struct batch_waiter *waiter,
                 enum frontend_metric when_full)
 {
@@ -337,7 +344,9 @@ void visits_flush(struct visits *v)
 {
     if (redis_state(v->redis) != REDIS_READY)
         return;
-    if (batch_start(&v->counting)) {
+    if (batch_gathers(&v->counting, uv_hrtime()))
+        look_again(v);
+    else if (batch_start(&v->counting)) {
         v->producer.seq++;
         send_batch(v);
     }

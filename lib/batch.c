@@ -4,6 +4,8 @@
 
 /* What a waiter's index says while it waits: it was there when batch_fail_waiting began. */
 static const uint64_t MARKED = UINT64_MAX;
+/* Clients beside a busy server take about 10 us each to ask again. */
+static const uint64_t GATHER_NS = 500 * 1000;
 
 static void take_out(struct batch *b, struct batch_waiter *waiter)
 {
@@ -51,6 +53,15 @@ void batch_leave(struct batch *b, struct batch_waiter *waiter)
         take_out(b, waiter);
 }
 
+bool batch_gathers(struct batch *b, uint64_t now_ns)
+{
+    if (b->sent || b->waiting_count == 0 || b->waiting_count >= b->last)
+        return false;
+    if (b->gathering_since_ns == 0)
+        b->gathering_since_ns = now_ns;
+    return now_ns - b->gathering_since_ns < GATHER_NS;
+}
+
 uint64_t batch_start(struct batch *b)
 {
     if (b->sent || !b->waiting_count)
@@ -65,6 +76,8 @@ uint64_t batch_start(struct batch *b)
     TAILQ_CONCAT(&b->flight, &b->waiting, link);
     b->flight_count = b->waiting_count;
     b->waiting_count = 0;
+    b->last = b->sent;
+    b->gathering_since_ns = 0;
     return b->sent;
 }
 

@@ -2,6 +2,7 @@
  * allocation. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -32,7 +33,9 @@ struct batch {
     size_t waiting_count, flight_count; /* waiters present in each list */
     size_t limit;                       /* of both together */
     uint64_t timeout_ms;
-    uint64_t sent; /* n of the call in flight, frozen; 0: none */
+    uint64_t sent;               /* n of the call in flight, frozen; 0: none */
+    uint64_t last;               /* n of the latest call */
+    uint64_t gathering_since_ns; /* 0: nobody is held back */
 };
 
 void batch_init(struct batch *b, size_t limit, uint64_t timeout_ms);
@@ -41,6 +44,12 @@ void batch_init(struct batch *b, size_t limit, uint64_t timeout_ms);
 MUST_USE int batch_join(struct batch *b, struct batch_waiter *waiter, uint64_t now_ms);
 /* The waiter wants no answer any more. Harmless when it is not in the batch. */
 void batch_leave(struct batch *b, struct batch_waiter *waiter);
+/* True while a call that could start is better held back for a moment: keep-alive clients that were
+ * answered together come back together, and a call that leaves with the first of them makes the
+ * others wait for it. Never longer than GATHER_NS, and not at all once as many wait as travelled
+ * last time: one who comes alone after another who came alone is not held. The owner MUST look
+ * again within a millisecond or so. Times are uv_hrtime(). */
+bool batch_gathers(struct batch *b, uint64_t now_ns);
 /* Puts everyone waiting into flight and returns n; 0 when a call is in flight or nobody waits. */
 uint64_t batch_start(struct batch *b);
 /* The call in flight ended: tells its waiters and forgets it. The next may start. */
