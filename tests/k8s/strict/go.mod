@@ -1,0 +1,3 @@
+module tally/strict
+
+go 1.25.0
