@@ -67,7 +67,7 @@ def text(folder, components=()):
 
 @functools.lru_cache(maxsize=None)
 def objects(folder, components=()):
-    return tuple(yaml.safe_load_all(text(folder, components)))
+    return tuple(yaml.load_all(text(folder, components), getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 @functools.lru_cache(maxsize=None)
