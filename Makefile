@@ -28,7 +28,7 @@ export SOURCE_DATE_EPOCH
 
 # ---- packages -----------------------------------------------------------------------------------
 
-WITHOUT_PACKAGES := help clean start stop run install verify-pipeline lint-layers lint-layers-test images images-multiarch backup restore
+WITHOUT_PACKAGES := help clean start stop run install verify-pipeline verify-k8s lint-layers lint-layers-test images images-multiarch backup restore
 GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
 ifneq ($(GOALS),)
 include build/packages.mk
@@ -210,6 +210,9 @@ backup: ## save what the compose stack remembers into backups/DATE (DIRECTORY=)
 restore: ## bring a backup back into the compose stack (DIRECTORY=backups/DATE)
 	@scripts/restore $(DIRECTORY)
 .PHONY: images images-multiarch e2e backup restore
+verify-k8s: ## the manifests against policies, the diagram and Kubernetes' types; ci/deploy and ci/bluegreen; no cluster
+	@scripts/verify-k8s
+.PHONY: verify-k8s
 
 ci: ## all checks: lint, test, browser, thread sanitizer, containers
 	@scripts/ci

@@ -3,9 +3,11 @@
 import functools
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import unittest
 
 import yaml
 
@@ -13,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ENVIRONMENTS = ("develop", "green", "blue")
 COLOURS = ("green", "blue")
 PLACES = {**{name: f"k8s/overlays/{name}" for name in ENVIRONMENTS}, "edge": "k8s/edge"}
-PARTS = ("foundation", "migrate")
+KUSTOMIZE = "v5@v5.7.1"
 # Which components fit where; each combination of them is rendered.
 COMPONENTS = {
     "develop": ("test-rds", "ingress", "fargate", "prometheus"),
@@ -21,11 +23,29 @@ COMPONENTS = {
     "blue": ("external-secrets", "fargate", "prometheus"),
     "edge": ("ingress", "fargate"),
 }
-PORTS = {"redis": 6379, "mysql": 3306}
+
+
+@functools.lru_cache(maxsize=None)
+def renderer():
+    """The command in front of a folder: kubectl's Kustomize 5, or Kustomize itself, built where it is missing."""
+    version = ""
+    if shutil.which("kubectl"):
+        version = subprocess.run(["kubectl", "version", "--client"], capture_output=True, text=True, check=False).stdout
+    if re.search(r"Kustomize Version: v[5-9]", version):
+        return ["kubectl", "kustomize"]
+    built = os.path.join(ROOT, "build", "k8s", "kustomize")
+    program = shutil.which("kustomize") or (os.path.exists(built) and built)
+    if not program and shutil.which("go"):
+        environment = {**os.environ, "GOBIN": os.path.dirname(built), "CGO_ENABLED": "0"}
+        subprocess.run(["go", "install", "sigs.k8s.io/kustomize/kustomize/" + KUSTOMIZE], env=environment, capture_output=True, check=False)
+        program = os.path.exists(built) and built
+    if not program:
+        raise unittest.SkipTest("there is no kubectl 1.27 or newer, no kustomize 5, and no Go to build it")
+    return [program, "build"]
 
 
 def kustomize(folder):
-    return subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*renderer(), folder], capture_output=True, text=True, check=False, timeout=60)
 
 
 @functools.lru_cache(maxsize=None)
