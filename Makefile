@@ -43,9 +43,10 @@ NEEDS_tsan := run test
 NEEDS_compare := run test
 NEEDS_browser := run test browser
 NEEDS_e2e := test browser
+NEEDS_fuzz := test fuzz
 NEEDS_lint := lint
 NEEDS_format := lint
-NEEDS_ci := run test browser lint
+NEEDS_ci := run test browser lint fuzz
 GROUPS := build $(sort $(foreach goal,$(GOALS),$(NEEDS_$(firstword $(subst -, ,$(subst /, ,$(goal)))))))
 
 INSTALLED := $(GROUPS:%=build/installed/%)
@@ -71,6 +72,11 @@ MODE_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omi
 LINK_asan := -fsanitize=address,undefined
 MODE_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 LINK_tsan := -fsanitize=thread
+# libFuzzer comes with clang: build/fuzz is the one tree that gcc does not make.
+MODE_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+             -fno-omit-frame-pointer
+LINK_fuzz := -fsanitize=fuzzer,address,undefined
+build/fuzz/%: private CC := clang
 MODE_cov := -O0 --coverage -fprofile-update=atomic
 LINK_cov := --coverage
 
@@ -79,6 +85,7 @@ LINK_cov := --coverage
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c))
 UNIT := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst %.c,%,$(sort $(wildcard tests/integration/test_*.c)))
+FUZZ := $(patsubst %.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # OBJECT:FILE for each file that EMBED puts into an object; compilers do not report these.
 EMBEDS := $(shell grep -Hso 'EMBED.[a-z_]*, "[^"]*' lib/*.c frontend/*.c backend/*.c | sed 's/\.c:.*"/.o:/')
 # The hash by which the page's policy allows its style.
@@ -125,7 +132,7 @@ endef
 # $(call update,TEXT): writes TEXT to the target where it says something else.
 update = mkdir -p $(@D); cmp -s $@ - <<< '$(subst ','\'',$(1))' || cat <<< '$(subst ','\'',$(1))' > $@
 
-$(foreach m,release asan tsan cov,$(eval $(call mode,$(m))))
+$(foreach m,release asan tsan cov fuzz,$(eval $(call mode,$(m))))
 .SECONDARY:
 .PHONY: FORCE
 build/revision: FORCE
@@ -139,7 +146,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
         browser-test compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
-        container-oracle nginx-container-test ci help test-programs
+        container-oracle nginx-container-test ci help test-programs fuzz
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
 
@@ -181,6 +188,9 @@ browser-test: build-release ## headless Chromium on the pages; screenshots in bu
 	@scripts/browser-test
 tsan: build-tsan integration-release ## the integration tests with services under the thread sanitizer
 	@TSAN_OPTIONS=halt_on_error=1:exitcode=66 TALLY_BIN=build/tsan scripts/run-tests --suite integration.tsan --jobs 1 --timeout 240 $(addprefix build/release/,$(INTEGRATION))
+
+fuzz: $(addprefix build/fuzz/,$(FUZZ)) ## libFuzzer on all that reads bytes from outside, FUZZ_SECONDS=30 a target (FUZZ_TARGETS="url http": those alone)
+	@scripts/fuzz $(FUZZ_TARGETS)
 
 lint: ## formats, static analysis, shell, YAML and Python checks, layer rules, documented settings
 	@scripts/lint
