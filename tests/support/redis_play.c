@@ -54,7 +54,7 @@ struct redis_options play_options(const char *form)
     free(text);
     return (struct redis_options){.loop = &play.loop,
                                   .url = &play.url,
-                                  .timeout_ms = PLAY_TIMEOUT_MS,
+                                  .timeout_ms = play.timeout_ms,
                                   .context = &play.told,
                                   .on_state = play_on_state};
 }
@@ -96,6 +96,7 @@ int play_call(const char *command)
 void play_begin(void)
 {
     ck_assert_int_eq(uv_loop_init(&play.loop), 0);
+    play.timeout_ms = PLAY_TIMEOUT_MS;
     play.server = fake_redis_new(&play.loop);
     buf_puts(&play.told, "");
     buf_puts(&play.states, "");

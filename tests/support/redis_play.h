@@ -15,6 +15,8 @@ struct redis_play {
     uv_loop_t loop;
     struct fake_server *server;
     struct url url;
+    unsigned
+        timeout_ms; /* of each call; PLAY_TIMEOUT_MS unless a test changes it before it starts */
     struct redis *redis; /* NULL: freed */
     struct buf told;     /* every reply and every end of a call, `;` behind each */
     struct buf states;   /* every state, a space behind each */

@@ -143,6 +143,7 @@ START_TEST(a_long_command_leaves_in_pieces)
     enum { LENGTH = 8 << 20 };
     char *value = xmalloc(LENGTH);
     memset(value, 'v', LENGTH);
+    play.timeout_ms = 10000; /* all of it, however busy the machine is */
     play_start_ready();
     fake_redis_expect(play.server, "SET k <8388608 bytes>", "+OK\r\n");
     const char *argv[] = {"SET", "k", value};
