@@ -53,9 +53,11 @@ INSTALLED := $(GROUPS:%=build/installed/%)
 
 build/packages.mk: scripts/packages-mk $(INSTALLED)
 	@scripts/packages-mk > $@
-$(INSTALLED) &: scripts/install $(wildcard /var/lib/dpkg/status)
+# An image's build stage has its packages already, and no scripts/install.
+$(INSTALLED) &: $(wildcard scripts/install /var/lib/dpkg/status)
 	@mkdir -p build/installed
-	@scripts/install $(GROUPS) && touch $(INSTALLED)
+	@[ ! -x scripts/install ] || scripts/install $(GROUPS)
+	@touch $(INSTALLED)
 
 # ---- compiler -----------------------------------------------------------------------------------
 
