@@ -55,6 +55,9 @@ class Images(unittest.TestCase):
         for service, files in self.files.items():
             self.assertEqual([name for name in sorted(files.names) if not expected.fullmatch(name)], [], service)
 
+    def test_the_backend_has_the_plugin_that_logs_in_to_mysql(self):
+        self.assertTrue([name for name in self.files["backend"].names if name.endswith("/plugin/caching_sha2_password.so")])
+
     def test_there_is_no_shell(self):
         for service in SERVICES:
             for shell in ["/bin/sh", "sh", "/bin/bash", "/busybox/sh"]:
