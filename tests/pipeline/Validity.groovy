@@ -30,6 +30,7 @@ class Validity {
             'an interpolated shell is a defect': defect(around('sh "echo ${env.X}"')),
             'an unknown when is a defect': defect("pipeline { agent any\n stages { stage('x') { when { tagged() }\n steps { echo 'x' } } } }"),
             'two sections of a name are a defect': defect("pipeline { agent any\n stages { stage('x') { steps { echo 'x' }\n steps { echo 'x' } } } }"),
+            'the job definition compiles': compiles('infra/jenkins/tally.groovy'),
             'junit fails without reports': result(around(junit), 'FAILURE', false),
             'recordCoverage fails the build and goes on': result(around(String.format(below, 'true')), 'FAILURE', true),
             'recordCoverage without failOnError lets pass': result(around(String.format(below, 'false')), 'SUCCESS', true),
@@ -37,6 +38,14 @@ class Validity {
             'skipStagesAfterUnstable stops after UNSTABLE': mark(around(unstable, skip), leak, false),
             'skipStagesAfterUnstable does not stop after FAILURE': result(around(String.format(below, 'true'), skip), 'FAILURE', true),
         ]
+    }
+    static String compiles(String path) {
+        try {
+            new GroovyShell().parse(new File(path))
+            return null
+        } catch (org.codehaus.groovy.control.CompilationFailedException e) {
+            return e.message.readLines()[0]
+        }
     }
     static String mark(String text, Map leak, boolean reached) {
         def jenkins = Judge.play(text, leak)

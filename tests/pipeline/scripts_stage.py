@@ -25,7 +25,7 @@ esac
 
 
 # A test program of each folder in which ci/gate looks for what must have run.
-PROGRAMS = ("unit/test_batch.c", "unit/test_buf.c", "integration/test_visits.c", "stack/test_stack", "nginx/test_edge", "e2e/test_page")
+PROGRAMS = ("unit/test_batch.c", "unit/test_buf.c", "integration/test_visits.c", "stack/test_stack", "nginx/test_edge", "e2e/test_page.py")
 
 
 class Stage(unittest.TestCase):
