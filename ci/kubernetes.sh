@@ -7,7 +7,7 @@
 
 say() { echo "${0##*/}: $*" >&2; }
 # shellcheck disable=SC2034 # read by who sources this
-die() { reason="$*"; exit 1; }
+die() { reason="${*//[$'\n\r']/ }"; exit 1; }
 
 # With a limit, so that a cluster that does not answer ends in an error and not in a hanging build.
 k() { kubectl --request-timeout="${REQUEST_TIMEOUT:-60s}" "$@"; }
