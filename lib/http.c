@@ -159,6 +159,7 @@ int http_new(const struct http_options *options, struct http **ret_http)
     http->run_wanted = true; /* the first run puts the listening socket into the epoll set */
     TAILQ_INIT(&http->requests);
     TAILQ_INIT(&http->free);
+    TAILQ_INIT(&http->kept);
     MUST(getrandom(&http->random, sizeof http->random, 0) == sizeof http->random);
     measure_routes(http);
     http_metrics_init(http);
@@ -300,6 +301,7 @@ void http_free(struct http *http)
     close_handles(http);
     MHD_stop_daemon(http->daemon);
     free_requests(http);
+    http_kept_free(http);
 }
 
 unsigned http_waiting(const struct http *http)

@@ -61,6 +61,7 @@ struct http_request {
     struct MHD_Connection *connection; /* borrowed */
     const struct http_route *route;    /* NULL: none has this path */
     struct MHD_Response *response;     /* ours while REQUEST_ANSWERED */
+    struct http_kept *kept;            /* that response's, to be given back; or NULL */
     TAILQ_ENTRY(http_request) link;    /* in http->requests, or in http->free */
     const char *method_text, *path;    /* borrowed: libmicrohttpd keeps them with the request */
     const char *degraded;
@@ -75,6 +76,7 @@ struct http_request {
 };
 
 TAILQ_HEAD(http_requests, http_request);
+TAILQ_HEAD(http_kept_list, http_kept);
 
 struct http {
     struct http_options options;
@@ -86,7 +88,9 @@ struct http {
     bool draining, quiesced;
     struct http_requests requests; /* from the header fields to the end of the answer */
     struct http_requests free;     /* for reuse; never more than there were connections */
-    uint64_t now_ms, spoke_ms;     /* of this turn; when a client was last heard of */
+    struct http_kept_list kept;    /* responses that wait for the next answer */
+    unsigned kept_count;
+    uint64_t now_ms, spoke_ms; /* of this turn; when a client was last heard of */
     uint64_t random;
     size_t request_size, route_count;
     _Atomic unsigned waiting, connections;
@@ -111,6 +115,16 @@ void http_reply_head(struct http_request *req);
 void http_reply_options(struct http_request *req);
 /* An error after which the connection must not be used again. */
 void http_reply_refusal(struct http_request *req, int status, const char *detail);
+void http_put_field(struct MHD_Response *response, const char *name, const char *value);
+/* What is the same in each answer of a route. */
+void http_put_constant_fields(const struct http_request *req, struct MHD_Response *response);
+
+/* http_kept.c: responses that are used again. */
+/* The whole response, the body taken over; NULL where the reply is none of the plain kind. */
+struct MHD_Response *http_kept_response(struct http_request *req, const struct http_reply *reply);
+void http_kept_give_back(struct http_request *req);
+/* After the daemon has stopped. */
+void http_kept_free(struct http *http);
 
 /* http_metrics.c */
 void http_metrics_init(struct http *http);

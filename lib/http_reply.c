@@ -11,22 +11,26 @@
 #define HTML_PAGE "text/html; charset=utf-8"
 #define ALLOWED_METHODS "GET, HEAD, OPTIONS"
 
-static void put_field(struct MHD_Response *response, const char *name, const char *value)
+void http_put_field(struct MHD_Response *response, const char *name, const char *value)
 {
     MUST(MHD_add_response_header(response, name, value) == MHD_YES);
 }
 
+void http_put_constant_fields(const struct http_request *req, struct MHD_Response *response)
+{
+    http_put_field(response, "X-Content-Type-Options", "nosniff");
+    http_put_field(response, "Content-Security-Policy", req->http->options.csp);
+    http_put_field(response, "Cache-Control", "no-store");
+    if (req->route && req->route->negotiated)
+        http_put_field(response, "Vary", "Accept");
+}
+
 static void put_common_fields(struct http_request *req, struct MHD_Response *response)
 {
-    const struct http *http = req->http;
-    put_field(response, "X-Request-Id", http_request_id(req));
-    put_field(response, "X-Content-Type-Options", "nosniff");
-    put_field(response, "Content-Security-Policy", http->options.csp);
-    put_field(response, "Cache-Control", "no-store");
-    if (req->route && req->route->negotiated)
-        put_field(response, "Vary", "Accept");
-    if (http->draining)
-        put_field(response, "Connection", "close");
+    http_put_field(response, "X-Request-Id", http_request_id(req));
+    http_put_constant_fields(req, response);
+    if (req->http->draining)
+        http_put_field(response, "Connection", "close");
 }
 
 /* The body is the response's from now on; NULL where there is none. */
@@ -42,7 +46,8 @@ static struct MHD_Response *new_response(char *body, size_t length)
 static void answer(struct http_request *req, int status, struct MHD_Response *response)
 {
     MUST(http_status_is_known(status));
-    put_common_fields(req, response);
+    if (req->kept == NULL)
+        put_common_fields(req, response);
     req->response = response;
     req->status = status;
     req->place = REQUEST_ANSWERED;
@@ -63,18 +68,26 @@ static void end_wait(struct http_request *req)
     MHD_resume_connection(req->connection);
 }
 
-void http_reply(struct http_request *req, const struct http_reply *reply)
+static struct MHD_Response *new_own_response(const struct http_reply *reply)
 {
     char seconds[16];
     struct MHD_Response *response = new_response(reply->body, reply->length);
     if (reply->content_type)
-        put_field(response, "Content-Type", reply->content_type);
+        http_put_field(response, "Content-Type", reply->content_type);
     if (reply->field)
-        put_field(response, reply->field, reply->value);
+        http_put_field(response, reply->field, reply->value);
     if (reply->retry_after_s > 0) {
         snprintf(seconds, sizeof seconds, "%u", reply->retry_after_s);
-        put_field(response, "Retry-After", seconds);
+        http_put_field(response, "Retry-After", seconds);
     }
+    return response;
+}
+
+void http_reply(struct http_request *req, const struct http_reply *reply)
+{
+    struct MHD_Response *response = http_kept_response(req, reply);
+    if (response == NULL)
+        response = new_own_response(reply);
     req->degraded = reply->degraded;
     end_wait(req);
     answer(req, reply->status, response);
@@ -134,11 +147,11 @@ static struct MHD_Response *new_error(struct http_request *req, int status, cons
     }
     char *bytes = buf_take(&body, &length);
     struct MHD_Response *response = new_response(bytes, length);
-    put_field(response, "Content-Type", json ? JSON_PROBLEM : HTML_PAGE);
+    http_put_field(response, "Content-Type", json ? JSON_PROBLEM : HTML_PAGE);
     if (status == 405)
-        put_field(response, "Allow", ALLOWED_METHODS);
+        http_put_field(response, "Allow", ALLOWED_METHODS);
     if (status == 503)
-        put_field(response, "Retry-After", "1");
+        http_put_field(response, "Retry-After", "1");
     return response;
 }
 
@@ -153,7 +166,7 @@ void http_reply_refusal(struct http_request *req, int status, const char *detail
 {
     struct MHD_Response *response = new_error(req, status, detail);
     if (!req->http->draining)
-        put_field(response, "Connection", "close");
+        http_put_field(response, "Connection", "close");
     answer(req, status, response);
 }
 
@@ -199,13 +212,13 @@ void http_reply_head(struct http_request *req)
 {
     struct MHD_Response *response = new_head_response();
     if (req->route->content_type)
-        put_field(response, "Content-Type", head_content_type(req));
+        http_put_field(response, "Content-Type", head_content_type(req));
     answer(req, 200, response);
 }
 
 void http_reply_options(struct http_request *req)
 {
     struct MHD_Response *response = new_response(NULL, 0);
-    put_field(response, "Allow", ALLOWED_METHODS);
+    http_put_field(response, "Allow", ALLOWED_METHODS);
     answer(req, 204, response);
 }

@@ -147,13 +147,20 @@ static void screen(struct http_request *req, const char *version, uintptr_t uri_
         refuse_over(req, LIMIT_BODY_BYTES, 413, "This address takes no request body.");
 }
 
+/* One that is kept stays with the request until it has been sent. */
+static void release_response(struct http_request *req)
+{
+    if (req->response && !req->kept)
+        MHD_destroy_response(req->response);
+    req->response = NULL;
+}
+
 static enum MHD_Result queue(struct http_request *req)
 {
     MUST(req->place == REQUEST_ANSWERED);
     enum MHD_Result queued =
         MHD_queue_response(req->connection, (unsigned)req->status, req->response);
-    MHD_destroy_response(req->response);
-    req->response = NULL;
+    release_response(req);
     req->place = REQUEST_QUEUED;
     req->http->run_wanted = true;
     return queued;
@@ -291,8 +298,9 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
     if (req == NULL || is_uri_note(req))
         return;
     http_request_vanish(req);
-    if (req->response)
-        MHD_destroy_response(req->response);
+    release_response(req);
+    if (req->kept)
+        http_kept_give_back(req);
     uint64_t duration_ns = uv_hrtime() - req->arrived_ns;
     http_metrics_observe(http, req, duration_ns);
     tell_outcome(req, duration_ns);

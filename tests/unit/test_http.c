@@ -65,6 +65,21 @@ START_TEST(pipelined_requests_are_answered_in_order)
 }
 END_TEST
 
+START_TEST(an_answer_of_the_same_length_shows_nothing_of_the_one_before)
+{
+    static const char *const ids[] = {"first", "other", "third"};
+    for (int i = 0; i < 3; i++) {
+        char fields[60];
+        snprintf(fields, sizeof fields, "X-Request-Id: %s\r\nX-Echo: %s\r\n", ids[i], ids[i]);
+        ck_assert_int_eq(client_get(&client, "/echo", fields), 200);
+        ck_assert_str_eq(client.body, ids[i]);
+        client_assert_field(&client, "X-Request-Id", ids[i]);
+        ck_assert_int_eq(client_get(&client, "/now", ""), 200);
+        ck_assert_str_eq(client.body, "now");
+    }
+}
+END_TEST
+
 START_TEST(a_request_line_may_come_byte_by_byte)
 {
     const char *request = "GET /now HTTP/1.1\r\n" HOST "\r\n";
@@ -306,6 +321,7 @@ static TCase *answers(void)
     tcase_add_test(c, every_answer_carries_the_common_fields);
     tcase_add_test(c, a_connection_is_kept_alive);
     tcase_add_test(c, pipelined_requests_are_answered_in_order);
+    tcase_add_test(c, an_answer_of_the_same_length_shows_nothing_of_the_one_before);
     tcase_add_test(c, a_request_line_may_come_byte_by_byte);
     tcase_add_test(c, a_big_answer_arrives_whole);
     tcase_add_test(c, a_slow_reader_stops_nobody_else);
