@@ -9,7 +9,7 @@
 #include "lib/mem.h"
 #include "lib/metrics.h"
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_LAST_MS = 5000 };
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_LAST_MS = 1600 };
 
 struct pool_slot {
     TAILQ_ENTRY(pool_slot) link; /* in the free list */

@@ -17,7 +17,7 @@
  * change_state is the only one that changes the state, drop the only one that ends a connection.
  * Each callback may call redis_free: after one has run, the state is looked at before going on. */
 enum { REASON_MAX = 256 };
-enum { BACK_OFF_FIRST_MS = 200, BACK_OFF_MAX_MS = 5000 };
+enum { BACK_OFF_FIRST_MS = 200, BACK_OFF_MAX_MS = 1600 };
 
 struct call {
     STAILQ_ENTRY(call) link;

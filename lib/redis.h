@@ -11,7 +11,7 @@ struct redis;
 struct url;
 struct buf;
 
-/* CLOSED     no connection; a timer will try again after a back-off of 100 ms to 5 s with jitter
+/* CLOSED     no connection; a timer will try again after a back-off of 100 ms to 1.6 s with jitter
  * CONNECTING name look-up, TCP, TLS, AUTH, SELECT, PING, then the owner's greeting
  * READY      calls are taken */
 enum redis_state { REDIS_CLOSED, REDIS_CONNECTING, REDIS_READY };

@@ -281,6 +281,21 @@ START_TEST(after_a_failed_connect_none_is_tried_for_a_growing_while)
 }
 END_TEST
 
+/* A database that was away for long is found within two seconds of its return. */
+START_TEST(the_longest_while_is_below_two_seconds)
+{
+    start(2);
+    open_status = UV_ECONNREFUSED;
+    for (int i = 0; i < 6; i++) {
+        struct job down = job();
+        let_backoff_pass();
+        act(&down);
+    }
+    ck_assert_uint_le(pool_retry_at_ms(pool) - uv_now(&loop), 1900);
+    stop();
+}
+END_TEST
+
 START_TEST(success_ends_the_backing_off)
 {
     struct job down = job(), up = job(), again = job();
@@ -357,6 +372,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, a_refused_statement_keeps_its_connection);
     tcase_add_test(t, after_a_failed_connect_none_is_tried_for_a_growing_while);
     tcase_add_test(t, success_ends_the_backing_off);
+    tcase_add_test(t, the_longest_while_is_below_two_seconds);
     tcase_add_test(t, a_pooled_connection_is_used_while_no_new_one_is_tried);
     tcase_add_test(t, a_busy_job_ends_after_the_pool_is_left);
     suite_add_tcase(suite, t);

@@ -151,6 +151,17 @@ START_TEST(pauses_grow_until_a_call_succeeds)
 }
 END_TEST
 
+/* Who was away for long is found within two seconds of the return. */
+START_TEST(the_longest_pause_is_below_two_seconds)
+{
+    fake_server_refuse(play.server);
+    play_start();
+    loop_wait(&play.loop, play.pauses == 6);
+    ck_assert_uint_lt(play.pauses_ms[4], 1900);
+    ck_assert_uint_lt(play.pauses_ms[5], 1900);
+}
+END_TEST
+
 START_TEST(an_error_reply_does_not_end_the_back_off)
 {
     play_start_ready();
@@ -272,6 +283,7 @@ int main(void)
     tcase_add_test(cases, a_name_that_does_not_exist_is_looked_up_again);
     tcase_add_loop_test(cases, both_kinds_of_addresses_work, 0, address_kinds());
     tcase_add_test(cases, pauses_grow_until_a_call_succeeds);
+    tcase_add_test(cases, the_longest_pause_is_below_two_seconds);
     tcase_add_test(cases, an_error_reply_does_not_end_the_back_off);
     tcase_add_loop_test(cases, urls_are_checked, 0, ROWS(URLS));
     tcase_add_test(cases, ready_follows_the_greeting);
