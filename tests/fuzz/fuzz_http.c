@@ -2,6 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -163,6 +164,17 @@ static void send_pieces(int fd, const uint8_t *data, size_t size, size_t piece)
     }
 }
 
+/* libFuzzer's clock interrupts. */
+static bool is_answered(int fd)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    int ready;
+    do
+        ready = poll(&wait, 1, PATIENCE_MS);
+    while (ready < 0 && errno == EINTR);
+    return ready == 1;
+}
+
 /* The status; the answer is JSON either way, and its head holds no brace. */
 static int ask_for_total(int fd)
 {
@@ -170,10 +182,9 @@ static int ask_for_total(int fd)
                                   "Accept: application/json\r\n\r\n";
     char room[2048];
     size_t length = 0;
-    struct pollfd wait = {.fd = fd, .events = POLLIN};
     MUST(send(fd, request, sizeof request - 1, MSG_NOSIGNAL) == sizeof request - 1);
     do {
-        MUST(poll(&wait, 1, PATIENCE_MS) == 1);
+        MUST(is_answered(fd));
         ssize_t n = recv(fd, room + length, sizeof room - 1 - length, 0);
         MUST(n > 0);
         length += (size_t)n;
