@@ -44,6 +44,7 @@ NEEDS_compare := run test
 NEEDS_browser := run test browser
 NEEDS_e2e := test browser
 NEEDS_fuzz := test fuzz
+NEEDS_chaos := run test
 NEEDS_lint := lint
 NEEDS_format := lint
 NEEDS_ci := run test browser lint fuzz
@@ -87,6 +88,7 @@ LINK_cov := --coverage
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c))
 UNIT := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst %.c,%,$(sort $(wildcard tests/integration/test_*.c)))
+CHAOS := $(patsubst %.c,%,$(sort $(wildcard tests/chaos/test_*.c)))
 FUZZ := $(patsubst %.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # OBJECT:FILE for each file that EMBED puts into an object; compilers do not report these.
 EMBEDS := $(shell grep -Hso 'EMBED.[a-z_]*, "[^"]*' lib/*.c frontend/*.c backend/*.c | sed 's/\.c:.*"/.o:/')
@@ -148,7 +150,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
         browser-test compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
-        container-oracle nginx-container-test ci help test-programs fuzz
+        container-oracle nginx-container-test ci help test-programs chaos fuzz
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
 
@@ -191,6 +193,8 @@ browser-test: build-release ## headless Chromium on the pages; screenshots in bu
 tsan: build-tsan integration-release ## the integration tests with services under the thread sanitizer
 	@TSAN_OPTIONS=halt_on_error=1:exitcode=66 TALLY_BIN=build/tsan scripts/run-tests --suite integration.tsan --jobs 1 --timeout 240 $(addprefix build/release/,$(INTEGRATION))
 
+chaos: build-$(notdir $(TALLY_BIN)) $(addprefix build/release/,$(CHAOS)) ## disasters under load, one verdict: nothing lost, nothing twice (CHAOS_SECONDS=60, CHAOS_SEED=)
+	@scripts/chaos $(CHAOS)
 fuzz: $(addprefix build/fuzz/,$(FUZZ)) ## libFuzzer on all that reads bytes from outside, FUZZ_SECONDS=30 a target (FUZZ_TARGETS="url http": those alone)
 	@scripts/fuzz $(FUZZ_TARGETS)
 

@@ -181,13 +181,14 @@ static void on_answer(struct connection *c)
     int status = atoi(c->text + 9);
     const char *body = strstr(c->text, "\r\n\r\n");
     const char *close = strcasestr(c->text, "\r\nconnection: close");
+    unsigned pause = status == 503 ? PAUSE_MS : c->load->options.pause_ms;
     record(c, LOAD_ANSWERED, status, body);
     c->answered = true;
     if (close && close < body) {
-        close_connection(c, status == 503 ? PAUSE_MS : 0);
-    } else if (status == 503 && !is_over(c->load)) {
+        close_connection(c, pause);
+    } else if (pause && !is_over(c->load)) {
         c->state = PAUSING;
-        uv_timer_start(&c->timer, on_pause_over, PAUSE_MS, 0);
+        uv_timer_start(&c->timer, on_pause_over, pause, 0);
     } else {
         go_on(c);
     }

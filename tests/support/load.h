@@ -35,6 +35,7 @@ struct load_options {
     const char *path;     /* NULL: "/" */
     const char *fields;   /* more header lines, each with CRLF; NULL: Accept: application/json */
     unsigned timeout_ms;  /* of a request; 0: 10 s */
+    unsigned pause_ms;    /* of each connection after each answer; 0: none */
 };
 
 struct load;

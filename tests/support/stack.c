@@ -207,7 +207,7 @@ void stack_wait_backend_up(struct stack *s)
     ask_until(s->backend_port, "/backend", "", 200);
 }
 
-static void start_parts(struct stack *s)
+void stack_start_parts(struct stack *s)
 {
     unsigned parts = s->options.parts;
     if (parts & STACK_REDIS)
@@ -243,7 +243,7 @@ struct stack *stack_start(const struct stack_options *options)
         s->frontend_port[i] = port_reserve();
     s->port = s->frontend_port[0];
     if (!options->unprepared)
-        start_parts(s);
+        stack_start_parts(s);
     return s;
 }
 

@@ -45,6 +45,8 @@ struct stack {
 /* Starts the parts and waits until each does its work: a page is whole. */
 struct stack *stack_start(const struct stack_options *options);
 void stack_stop(struct stack *s);
+/* What stack_start does, of one that was unprepared. */
+void stack_start_parts(struct stack *s);
 
 /* Single parts; the port must answer when these return, nothing more is waited for. A part that was
  * killed or has ended may be started again. */

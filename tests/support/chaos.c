@@ -1,0 +1,361 @@
+/* A play of disaster: a whole Tally under load, things that go wrong, and one verdict at the end.
+ */
+#include "tests/support/chaos.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "lib/mem.h"
+#include "lib/must.h"
+#include "tests/support/ask.h"
+#include "tests/support/net.h"
+
+enum {
+    CONNECTIONS = 24,
+    PAUSE_MS = 4,
+    WARM_VISITS = 2000,
+    SECONDS = 60,
+    PLAYS_SHARE = 6, /* of CHAOS_SECONDS is a play's length */
+    PLAY_LEAST_MS = 1000,
+    PLAY_MOST_MS = 15000,
+    ROUNDS_LEAST = 2,
+    WATCH_EVERY_MS = 5,
+    RSS_MORE_KIB = 8 * 1024,
+    DESCRIPTORS_MORE = 2,
+    CONNECTION_TIMEOUT_S = 3,
+    CALM_MS = 3000 * CONNECTION_TIMEOUT_S
+};
+
+struct chaos_watch {
+    pthread_t thread;
+    atomic_bool over;
+    atomic_uint latest_ms; /* how much too late it was woken, at most, since it was last asked */
+    unsigned worst_ms;     /* of the whole play */
+};
+
+/* ---- how late the machine is ---- */
+
+static void *run_watch(void *arg)
+{
+    struct chaos_watch *w = arg;
+    while (!atomic_load(&w->over)) {
+        unsigned long long start = now_ms();
+        pause_ms(WATCH_EVERY_MS);
+        unsigned late = (unsigned)(now_ms() - start) - WATCH_EVERY_MS;
+        if (late > atomic_load(&w->latest_ms))
+            atomic_store(&w->latest_ms, late);
+    }
+    return NULL;
+}
+
+static struct chaos_watch *watch_new(void)
+{
+    struct chaos_watch *w = xcalloc(1, sizeof *w);
+    MUST(pthread_create(&w->thread, NULL, run_watch, w) == 0);
+    return w;
+}
+
+static unsigned watch_take(struct chaos_watch *w)
+{
+    unsigned late = atomic_exchange(&w->latest_ms, 0);
+    w->worst_ms = late > w->worst_ms ? late : w->worst_ms;
+    return late;
+}
+
+static unsigned watch_end(struct chaos_watch *w)
+{
+    atomic_store(&w->over, true);
+    pthread_join(w->thread, NULL);
+    watch_take(w);
+    unsigned worst = w->worst_ms;
+    free(w);
+    return worst;
+}
+
+/* ---- chance and time ---- */
+
+unsigned chaos_seconds(void)
+{
+    const char *text = getenv("CHAOS_SECONDS");
+    unsigned seconds = text ? (unsigned)strtoul(text, NULL, 10) : 0;
+    return seconds ? seconds : SECONDS;
+}
+
+static unsigned long long next_random(void)
+{
+    static unsigned long long state;
+    if (state == 0) {
+        const char *seed = getenv("CHAOS_SEED");
+        state = 0x9e3779b97f4a7c15ULL * (1 + (seed ? strtoull(seed, NULL, 10) : 0));
+    }
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+unsigned chaos_random(unsigned limit)
+{
+    return (unsigned)((next_random() >> 16) % limit);
+}
+
+void chaos_pass(unsigned least_ms, unsigned most_ms)
+{
+    pause_ms(least_ms + chaos_random(most_ms - least_ms + 1));
+}
+
+static unsigned play_ms(void)
+{
+    unsigned ms = chaos_seconds() * 1000 / PLAYS_SHARE;
+    return ms < PLAY_LEAST_MS ? PLAY_LEAST_MS : ms > PLAY_MOST_MS ? PLAY_MOST_MS : ms;
+}
+
+bool chaos_goes_on(struct chaos *c)
+{
+    return c->rounds < ROUNDS_LEAST || now_ms() < c->ends_ms;
+}
+
+void chaos_freeze(struct process *p, unsigned least_ms, unsigned most_ms)
+{
+    process_freeze(p);
+    chaos_pass(least_ms, most_ms);
+    process_thaw(p);
+}
+
+/* ---- the stage ---- */
+
+static unsigned count_descriptors(const struct process *p)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)p->pid);
+    DIR *directory = opendir(path);
+    ck_assert_msg(directory != NULL, "%s is gone", p->name);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static void run_visitors(struct chaos *c, size_t visits)
+{
+    struct load *load = load_start(&(struct load_options){
+        .port = {c->stack->port}, .connections = c->options.connections, .visits = visits});
+    struct load_result r = load_finish(load, PATIENCE_MS);
+    load_must_be_answered(&r);
+    load_done(&r);
+}
+
+/* Memory that many connections have needed once stays with the process. */
+static void come_and_go(struct chaos *c)
+{
+    int *crowd = xcalloc(c->options.crowd + 1, sizeof *crowd);
+    for (unsigned i = 0; i < c->options.crowd; i++) {
+        ck_assert_int_ge(crowd[i] = net_connect(c->stack->port), 0);
+        ck_assert_int_eq(send(crowd[i], "G", 1, MSG_NOSIGNAL), 1);
+    }
+    ask_get(c->stack->port, "/healthz", "");
+    for (unsigned i = 0; i < c->options.crowd; i++)
+        close(crowd[i]);
+    free(crowd);
+}
+
+static unsigned wait_few_descriptors(const struct process *p, unsigned few)
+{
+    unsigned long long end = now_ms() + CALM_MS;
+    while (count_descriptors(p) > few && now_ms() < end)
+        pause_ms(20);
+    return count_descriptors(p);
+}
+
+static void remember(struct chaos *c)
+{
+    struct process *const all[] = {c->stack->frontend[0], c->stack->frontend[1], c->stack->backend};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            c->before[i] = (struct chaos_service){.process = all[i],
+                                                  .pid = all[i]->pid,
+                                                  .descriptors = count_descriptors(all[i]),
+                                                  .rss_kib = process_rss_kib(all[i])};
+}
+
+static void make_env(struct chaos *c)
+{
+    char **e = c->env;
+    *e++ = xasprintf("VISIT_TIMEOUT_MS=%d", CHAOS_DEADLINE_MS);
+    *e++ = xasprintf("FETCH_TIMEOUT_MS=%d", CHAOS_DEADLINE_MS);
+    if (!(c->options.parts & STACK_NGINX)) /* which MUST be the first to close */
+        *e++ = xasprintf("CONNECTION_TIMEOUT_S=%d", CONNECTION_TIMEOUT_S);
+    if (c->redis)
+        *e++ = xasprintf("REDIS_URL=redis://127.0.0.1:%d/0", proxy_port(c->redis));
+    if (c->backend)
+        *e++ = xasprintf("BACKEND_URL=http://127.0.0.1:%d/backend", proxy_port(c->backend));
+    for (const char *const *more = c->options.more_env; more && *more; more++) {
+        ck_assert(e < c->env + sizeof c->env / sizeof *c->env - 1);
+        *e++ = xstrdup(*more);
+    }
+}
+
+static void start_stack(struct chaos *c)
+{
+    static const char *const backend_env[] = {"CONNECTION_TIMEOUT_S=3", NULL};
+    const struct chaos_options *o = &c->options;
+    c->stack = stack_start(
+        &(struct stack_options){.parts = o->parts, .workers = o->workers, .unprepared = true});
+    if (o->through_proxy)
+        c->redis = proxy_new(c->stack->redis_port);
+    if (o->through_proxy && o->parts & STACK_BACKEND)
+        c->backend = proxy_new(c->stack->backend_port);
+    make_env(c);
+    c->stack->options.frontend_env = (const char *const *)c->env;
+    c->stack->options.backend_env = backend_env;
+    stack_start_parts(c->stack);
+}
+
+struct chaos *chaos_begin(const struct chaos_options *options)
+{
+    struct chaos *c = xcalloc(1, sizeof *c);
+    c->options = *options;
+    if (!c->options.connections)
+        c->options.connections = CONNECTIONS;
+    start_stack(c);
+    unsigned few = c->stack->frontend[0] ? count_descriptors(c->stack->frontend[0]) : 0;
+    come_and_go(c);
+    run_visitors(c, WARM_VISITS);
+    if (c->stack->frontend[0])
+        wait_few_descriptors(c->stack->frontend[0], few + DESCRIPTORS_MORE);
+    remember(c);
+    c->watch = watch_new();
+    struct stack *s = c->stack;
+    int second = s->frontend[1] ? s->frontend_port[1] : 0;
+    struct load_options load = {
+        .port = {s->port, second}, .connections = c->options.connections, .pause_ms = PAUSE_MS};
+    if (s->nginx) {
+        load.port[0] = s->nginx_port;
+        load.port[1] = 0;
+    }
+    c->load = load_start(&load);
+    load_wait_visits(c->load, 10, PATIENCE_MS);
+    c->ends_ms = now_ms() + play_ms();
+    return c;
+}
+
+/* ---- recovery ---- */
+
+static bool is_whole(const struct chaos *c, int port)
+{
+    const struct answer *a = ask_get(port, "/", "Accept: application/json\r\n");
+    if (a->status != 200 || answer_number(a) == 0)
+        return false;
+    return !(c->options.parts & STACK_BACKEND) || !strstr(a->body, "\"users\":null");
+}
+
+static void must_recover_at(struct chaos *c, int port)
+{
+    unsigned long long start = now_ms();
+    watch_take(c->watch);
+    while (!is_whole(c, port)) {
+        unsigned long long took = now_ms() - start;
+        ck_assert_msg(took < CHAOS_RECOVERY_MS + c->watch->worst_ms,
+                      "not whole again after %llu ms (round %u)", took, c->rounds + 1);
+        pause_ms(5);
+        watch_take(c->watch);
+    }
+    unsigned long long took = now_ms() - start;
+    c->slowest_back = took > c->slowest_back ? took : c->slowest_back;
+}
+
+void chaos_must_recover(struct chaos *c)
+{
+    for (int i = 0; i < FRONTENDS; i++)
+        if (c->stack->frontend[i])
+            must_recover_at(c, c->stack->frontend_port[i]);
+    load_wait_visits(c->load, 1, CHAOS_RECOVERY_MS + c->watch->worst_ms);
+    c->rounds++;
+}
+
+/* ---- the verdict ---- */
+
+static void judge_numbers(struct chaos *c, const struct load_result *r)
+{
+    unsigned long long counter = stack_counter(c->stack);
+    load_must_be_unique(r);
+    ck_assert_uint_gt(r->visits, 0);
+    ck_assert_uint_le(r->highest, counter);
+    ck_assert_uint_le(r->visits, counter);
+}
+
+static void judge_answers(struct chaos *c, const struct load_result *r, unsigned late_ms)
+{
+    for (size_t i = 0; i < r->count; i++)
+        ck_assert_msg(r->records[i].end != LOAD_ANSWERED || r->records[i].status == 200 ||
+                          r->records[i].status == 503,
+                      "request %zu of %zu was answered with %d", i, r->count, r->records[i].status);
+    for (size_t i = 0; c->all_whole && i < r->count; i++)
+        ck_assert_msg(r->records[i].number != 0 && r->records[i].users,
+                      "request %zu of %zu failed: end %d, status %d, users %d", i, r->count,
+                      r->records[i].end, r->records[i].status, r->records[i].users);
+    if (c->options.frontend_suffers)
+        return;
+    load_must_be_answered(r);
+    ck_assert_msg(r->slowest_us / 1000 <= CHAOS_DEADLINE_MS * 11 / 10 + late_ms,
+                  "an answer took %u ms, and the machine was at most %u ms late",
+                  r->slowest_us / 1000, late_ms);
+}
+
+/* Descriptors go as connections are closed: the visitors' last ones in a moment, those of clients
+ * that vanished in the middle of a request when their time is up. */
+static void judge_leaks(const struct chaos_service *before)
+{
+    struct process *p = before->process;
+    ck_assert_msg(process_is_running(p), "%s has ended", p->name);
+    unsigned descriptors = wait_few_descriptors(p, before->descriptors + DESCRIPTORS_MORE);
+    unsigned long rss_kib = process_rss_kib(p);
+    ck_assert_msg(descriptors <= before->descriptors + DESCRIPTORS_MORE,
+                  "%s has %u descriptors, before it had %u", p->name, descriptors,
+                  before->descriptors);
+    ck_assert_msg(rss_kib <= before->rss_kib + RSS_MORE_KIB, "%s takes %lu KiB, before %lu",
+                  p->name, rss_kib, before->rss_kib);
+}
+
+static void judge_services(struct chaos *c)
+{
+    struct process *const now[] = {c->stack->frontend[0], c->stack->frontend[1], c->stack->backend};
+    for (size_t i = 0; i < sizeof now / sizeof *now; i++)
+        if (now[i] && now[i] == c->before[i].process && now[i]->pid == c->before[i].pid)
+            judge_leaks(&c->before[i]);
+        else
+            ck_assert(!now[i] || process_is_running(now[i]));
+}
+
+void chaos_all_must_be_whole(struct chaos *c)
+{
+    c->all_whole = true;
+}
+
+void chaos_end(struct chaos *c)
+{
+    load_stop(c->load);
+    struct load_result r = load_finish(c->load, PATIENCE_MS);
+    unsigned late_ms = watch_end(c->watch);
+    printf("# %u rounds, %zu requests, %zu visits, slowest answer %u ms, slowest return %llu ms, "
+           "machine at most %u ms late\n",
+           c->rounds, r.count, r.visits, r.slowest_us / 1000, c->slowest_back, late_ms);
+    fflush(stdout);
+    judge_numbers(c, &r);
+    judge_answers(c, &r, late_ms);
+    judge_services(c);
+    load_done(&r);
+    stack_stop(c->stack);
+    proxy_free(c->redis);
+    proxy_free(c->backend);
+    for (char **e = c->env; *e; e++)
+        free(*e);
+    free(c);
+}

@@ -1,0 +1,67 @@
+/* A play of disaster: a whole Tally under load, things that go wrong, and one verdict at the end.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include "tests/support/load.h"
+#include "tests/support/proxy.h"
+#include "tests/support/stack.h"
+
+/* DESIGN. Visitors ask without pause from chaos_begin to chaos_end. The verdict is the same for
+ * every play: no number came twice; none is above the counter; every answered visit was counted; no
+ * answer came later than the deadline and a tenth; no request went unanswered, unless the frontend
+ * itself was the victim; the services still run, hold no more descriptors and hardly more memory
+ * than before, and leave with 0. How late the machine itself was (a thread looks every few
+ * milliseconds) is added to the limits: what a shared machine does is no fault of the service.
+ * CHAOS_SEED makes the moments the same again, CHAOS_SECONDS says how long it all may take. */
+enum { CHAOS_DEADLINE_MS = 1000, CHAOS_RECOVERY_MS = 2000 };
+
+struct chaos_options {
+    unsigned parts;              /* of the stack */
+    unsigned workers;            /* of each service */
+    bool through_proxy;          /* the frontends reach Redis and the backend through proxies */
+    bool frontend_suffers;       /* it is killed or frozen itself: its visitors may be lost */
+    const char *const *more_env; /* of the frontends, at most 8; NULL-ended, or NULL */
+    unsigned connections;        /* of visitors; 0: 24 */
+    unsigned crowd;              /* of silent clients that come and go before the play begins */
+};
+
+struct chaos {
+    struct chaos_options options;
+    struct stack *stack;
+    struct proxy *redis, *backend; /* NULL without through_proxy */
+    struct load *load;
+    unsigned long long ends_ms;      /* of the play */
+    unsigned long long slowest_back; /* recovery, ms */
+    unsigned rounds;
+    bool all_whole;
+    struct chaos_watch *watch;
+    struct chaos_service { /* a service as it was before */
+        struct process *process;
+        pid_t pid;
+        unsigned descriptors;
+        unsigned long rss_kib;
+    } before[FRONTENDS + 1];
+    char *env[12];
+};
+
+/* Starts the stack, warms it up, begins the load. */
+struct chaos *chaos_begin(const struct chaos_options *options);
+/* The verdict will be stricter: every request was answered with 200 and counted, with users. */
+void chaos_all_must_be_whole(struct chaos *c);
+/* The verdict. */
+void chaos_end(struct chaos *c);
+
+/* False once the play has lasted long enough, and has recovered twice. */
+bool chaos_goes_on(struct chaos *c);
+/* From 0 to limit - 1, from the seed. */
+unsigned chaos_random(unsigned limit);
+/* Lets some time pass, between the two. */
+void chaos_pass(unsigned least_ms, unsigned most_ms);
+/* From now: within two seconds a visit is counted and answered; and, where there is a backend, a
+ * page shows users. Else the test fails. */
+void chaos_must_recover(struct chaos *c);
+/* A freeze of the process for a moment, and a kill and a start of the stack's part. */
+void chaos_freeze(struct process *p, unsigned least_ms, unsigned most_ms);
+/* CHAOS_SECONDS, or 60. */
+unsigned chaos_seconds(void);
