@@ -15,8 +15,8 @@ struct store;
 /* DESIGN. A slot is FREE (on the free list, with or without a connection) or BUSY (its job is on a
  * thread). Slots with a connection are taken first, the one used last before the others. A job on
  * a connection that died while it lay idle gets a new connection and runs once more in the same
- * work item. After a connect has failed no other is tried for 100 ms to 1.6 s, growing, with jitter:
- * meanwhile jobs are refused at once. There is no queue: whoever owns the pool batches. */
+ * work item. After a connect has failed no other is tried for 100 ms to 1.6 s, growing, with
+ * jitter: meanwhile jobs are refused at once. There is no queue: whoever owns the pool batches. */
 struct pool_job {
     /* On a thread. 0 or a failure of the store with its reason. May run twice. */
     int (*run)(struct pool_job *job, struct store *store, char *reason);
