@@ -97,6 +97,8 @@ class Cases {
     static List deploying() {[
         on('develop', name: 'the deployment fails', faults: ['ci/deploy "$PLACE"': 'fail'],
             want: failed(pushed: ['tree1'], bound: [REGISTRY] + cluster('develop'))),
+        on('staging', name: 'the public is on green: nothing is tried there', world: [edge: 'green'],
+            want: failed(pushed: ['tree1'], edge: 'green', bound: [REGISTRY] + cluster('green'))),
         on('staging', name: 'green fails: not marked as tested', faults: ['ci/deploy "$PLACE"': 'fail'],
             want: failed(pushed: ['tree1'], bound: [REGISTRY] + cluster('green'))),
         on('staging', name: 'green fails its smoke test: not marked as tested', faults: ['ci/smoke "$PLACE"': 'fail'],

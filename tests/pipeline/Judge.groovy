@@ -4,8 +4,8 @@ class Judge {
     static final COMMANDS = [
         'tally-registry': ['ci/push', 'ci/find-tested', 'ci/with-images ci/mark'],
         'tally-slack': ['ci/notify'],
-        'tally-kubeconfig': ['ci/with-images ci/deploy', 'ci/with-images ci/smoke', 'ci/with-images ci/bluegreen'],
-        'tally-secrets': ['ci/with-images ci/deploy', 'ci/with-images ci/bluegreen'],
+        'tally-kubeconfig': ['ci/not-live', 'ci/with-images ci/deploy', 'ci/with-images ci/smoke', 'ci/with-images ci/bluegreen'],
+        'tally-secrets': ['ci/not-live', 'ci/with-images ci/deploy', 'ci/with-images ci/bluegreen'],
     ]
 
     static Class parse(String text) {

@@ -78,6 +78,7 @@ class World {
         case 'ci/gate': return gate(jenkins, files)
         case 'ci/push': return push(jenkins, fault)
         case 'ci/find-tested': return findTested(jenkins)
+        case 'ci/not-live "$PLACE"': return ended(status ?: jenkins.env.get('PLACE') == edge ? 1 : 0)
         case 'ci/deploy "$PLACE"': return deploy(jenkins, fault)
         case 'ci/smoke "$PLACE"': return ended(status)
         case 'ci/mark "tested-$TREE"': return mark(jenkins, status, "tested-$tree".toString())
