@@ -75,19 +75,35 @@ START_TEST(more_than_may_wait_are_refused)
 }
 END_TEST
 
+/* A connection of the administrator that keeps everybody from reading, until store_close. */
+static struct store *lock_users(struct database *admin)
+{
+    struct store_options options = {.database = admin, .timeout_s = 20};
+    struct store *locker;
+    char why[STORE_REASON];
+    ck_assert_ptr_null(database_uri_parse(stage.server->root_uri, admin));
+    ck_assert_int_eq(store_open(&options, &locker, why), 0);
+    ck_assert_int_eq(store_execute(locker, "LOCK TABLES users WRITE", why), 0);
+    return locker;
+}
+
 START_TEST(who_leaves_is_not_told)
 {
     struct visitor stays = visitor(), leaves = visitor(), goes = visitor();
+    struct database admin = {.ca_file = ""};
     reads_stage_open_up(1, 5);
+    struct store *locker = lock_users(&admin); /* the read is under way until it is closed */
     visitor_join(&leaves);
     visitor_join(&stays);
     visitor_join(&goes);
     reads_leave(stage.reads, &leaves.waiter);
     uv_run(&stage.loop, UV_RUN_NOWAIT);
     reads_leave(stage.reads, &goes.waiter);
+    store_close(locker);
     visitor_wait(&stays);
     ck_assert_int_eq(leaves.answers + goes.answers, 0);
     free(stays.body);
+    database_done(&admin);
     reads_stage_close();
 }
 END_TEST
@@ -133,13 +149,8 @@ START_TEST(a_locked_table_is_given_up_and_the_next_read_takes_another_connection
 {
     struct visitor hung = visitor(), next = visitor();
     struct database admin = {.ca_file = ""};
-    struct store_options so = {.database = &admin, .timeout_s = 20};
-    struct store *locker;
-    char why[STORE_REASON];
     reads_stage_open_up(2, 1);
-    ck_assert_ptr_null(database_uri_parse(stage.server->root_uri, &admin));
-    ck_assert_int_eq(store_open(&so, &locker, why), 0);
-    ck_assert_int_eq(store_execute(locker, "LOCK TABLES users WRITE", why), 0);
+    struct store *locker = lock_users(&admin);
     unsigned long long since = now_ms();
     visitor_join(&hung);
     while (now_ms() - since < 500) {
