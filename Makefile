@@ -234,7 +234,7 @@ registry-login: ## log docker in to REGISTRY with REGISTRY_USER and REGISTRY_PAS
 	@ci/registry-login
 .PHONY: registry-login
 
-ci: ## all checks: lint, test, browser, thread sanitizer, containers
+ci: ## all checks but e2e and chaos, which take longer
 	@scripts/ci
 
 help: ## list the targets
