@@ -2,7 +2,6 @@
 #include "backend/reads.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "backend/metrics.h"
 #include "backend/pool.h"
@@ -212,13 +211,11 @@ void reads_leave(struct reads *r, struct batch_waiter *waiter)
     batch_leave(&r->batch, waiter);
 }
 
-char *reads_body(const void *result, size_t *ret_length)
+const char *reads_body(const void *result, size_t *ret_length)
 {
     const struct store_users *users = result;
-    char *copy = xmalloc(users->length + 1);
-    memcpy(copy, users->json, users->length + 1);
     *ret_length = users->length;
-    return copy;
+    return users->json;
 }
 
 void reads_flush(struct reads *r)

@@ -39,8 +39,8 @@ void reads_free(struct reads *r);
  * no connection can be had: then on_done is never called. */
 MUST_USE int reads_join(struct reads *r, struct batch_waiter *waiter);
 void reads_leave(struct reads *r, struct batch_waiter *waiter);
-/* A copy of the JSON; the caller frees it. */
-char *reads_body(const void *result, size_t *ret_length);
+/* The JSON, borrowed for the call of on_done. */
+const char *reads_body(const void *result, size_t *ret_length);
 /* Sends what waits; once a turn. */
 void reads_flush(struct reads *r);
 /* True when no read is in flight, given up or not. */

@@ -36,10 +36,12 @@ static void reply_unavailable(struct http_request *req, int status)
     buf_printf(&body, problem, detail);
     struct http_reply reply = {.status = 503,
                                .content_type = "application/problem+json",
+                               .body = body.data,
+                               .length = body.length,
                                .retry_after_s = 1,
                                .degraded = status == UV_ENOBUFS ? "max_waiting" : "database"};
-    reply.body = buf_take(&body, &reply.length);
     http_reply(req, &reply);
+    buf_done(&body);
 }
 
 static void on_users(struct batch_waiter *waiter, int status, uint64_t index, const void *result)

@@ -18,9 +18,11 @@ static void on_total(struct batch_waiter *waiter, int status, uint64_t index, co
     buf_puts(&body, "{\"total\":");
     buf_put_u64(&body, (uint64_t)visits_total(result));
     buf_puts(&body, "}\n");
-    struct http_reply reply = {.status = 200, .content_type = "application/json"};
-    reply.body = buf_take(&body, &reply.length);
-    http_reply(req, &reply);
+    http_reply(req, &(struct http_reply){.status = 200,
+                                         .content_type = "application/json",
+                                         .body = body.data,
+                                         .length = body.length});
+    buf_done(&body);
 }
 
 void api_get_visits(struct http_request *req, void *context)

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include "lib/buf.h"
 #include "lib/ops.h"
 
 struct frontend_config;
@@ -25,4 +26,5 @@ struct frontend_worker {
     struct frontend *frontend;
     struct visits *visits;
     struct users *users; /* NULL: there is no backend to ask */
+    struct buf body;     /* of the answer in the making; its memory is used again */
 };

@@ -39,31 +39,38 @@ static const char *missing(const struct home *h)
     return no_users ? "backend" : NULL;
 }
 
+typedef void (*put_answer)(const struct page *p, const struct page_visit *visit, struct buf *out);
+
+static void reply(struct home *h, struct http_reply *reply, put_answer put)
+{
+    struct buf *body = &h->worker->body;
+    buf_clear(body);
+    put(h->worker->frontend->page, &(struct page_visit){.number = h->number, .users = h->list},
+        body);
+    reply->body = body->data;
+    reply->length = body->length;
+    reply->degraded = missing(h);
+    forget(h);
+    http_reply(http_request_of(h), reply);
+}
+
 static void reply_json(struct home *h)
 {
-    struct page_visit shown = {.number = h->number, .users = h->list};
-    struct http_reply reply = {
-        .status = 200, .content_type = "application/json", .degraded = missing(h)};
-    reply.body = page_json(h->worker->frontend->page, &shown, &reply.length);
-    forget(h);
-    http_reply(http_request_of(h), &reply);
+    reply(h, &(struct http_reply){.status = 200, .content_type = "application/json"}, page_json);
 }
 
 static void reply_html(struct home *h)
 {
-    struct page_visit shown = {.number = h->number, .users = h->list};
-    struct http_reply reply = {.status = 200, .content_type = HTML_TYPE, .degraded = missing(h)};
+    struct http_reply answer = {.status = 200, .content_type = HTML_TYPE};
     if (h->number == 0) {
-        reply.field = "X-Visit";
-        reply.value = "unavailable";
+        answer.field = "X-Visit";
+        answer.value = "unavailable";
     }
     if (h->number == 0 && h->worker->users && !h->list) {
-        reply.status = 503;
-        reply.retry_after_s = 1;
+        answer.status = 503;
+        answer.retry_after_s = 1;
     }
-    reply.body = page_html(h->worker->frontend->page, &shown, &reply.length);
-    forget(h);
-    http_reply(http_request_of(h), &reply);
+    reply(h, &answer, page_html);
 }
 
 static bool waits_for_number(const struct home *h)

@@ -116,7 +116,7 @@ static struct text number_text(char digits[DIGITS], int64_t number)
     return (struct text){at, (size_t)(digits + DIGITS - at)};
 }
 
-char *page_html(const struct page *p, const struct page_visit *visit, size_t *ret_length)
+void page_html(const struct page *p, const struct page_visit *visit, struct buf *out)
 {
     char digits[DIGITS];
     struct text values[HTML_SLOTS] = {
@@ -134,10 +134,10 @@ char *page_html(const struct page *p, const struct page_visit *visit, size_t *re
     }
     if (visit->users)
         values[HTML_USERS] = (struct text){visit->users->html.data, visit->users->html.length};
-    return template_fill(p->html, values, ret_length);
+    template_fill(p->html, values, out);
 }
 
-char *page_json(const struct page *p, const struct page_visit *visit, size_t *ret_length)
+void page_json(const struct page *p, const struct page_visit *visit, struct buf *out)
 {
     MUST(visit->number > 0);
     char digits[DIGITS];
@@ -150,5 +150,5 @@ char *page_json(const struct page *p, const struct page_visit *visit, size_t *re
         values[JSON_USERS] = (struct text){visit->users->json.data, visit->users->json.length};
         values[JSON_DEGRADED] = TEXT("");
     }
-    return template_fill(p->json, values, ret_length);
+    template_fill(p->json, values, out);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct page;
 struct user_list;
 
@@ -26,7 +27,7 @@ void page_free(struct page *p);
 const char *page_csp(void);
 /* The part of the <head> that gives error pages the page's style. The caller frees it. */
 char *page_error_head(void);
-/* The caller frees the result. */
-char *page_html(const struct page *p, const struct page_visit *visit, size_t *ret_length);
+/* Both append to `out`. */
+void page_html(const struct page *p, const struct page_visit *visit, struct buf *out);
 /* The number must be there: who was not counted gets an error instead. */
-char *page_json(const struct page *p, const struct page_visit *visit, size_t *ret_length);
+void page_json(const struct page *p, const struct page_visit *visit, struct buf *out);

@@ -74,6 +74,7 @@ static void on_free(void *state)
 {
     struct frontend_worker *w = state;
     metrics_free(w->ops.metrics);
+    buf_done(&w->body);
     free(w);
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Filling a template is part of every visit: one allocation of the exact size, and copies. */
+/* Filling a template is part of every visit: nothing but copies into room of the exact size. */
 struct segment {
     size_t start, length; /* of the literal text before the slot */
     size_t slot;          /* NO_SLOT: the text ends here */
@@ -145,10 +145,11 @@ static char *put(char *at, const char *data, size_t length)
     return length > 0 ? mempcpy(at, data, length) : at;
 }
 
-char *template_fill(const struct template *t, const struct text *values, size_t *ret_length)
+void template_fill(const struct template *t, const struct text *values, struct buf *out)
 {
     size_t length = filled_length(t, values);
-    char *result = xmalloc(length + 1), *at = result;
+    buf_reserve(out, length);
+    char *at = out->data + out->length;
     for (size_t i = 0; i < t->count; i++) {
         const struct segment *s = &t->segments[i];
         at = put(at, t->literal.data + s->start, s->length);
@@ -156,6 +157,5 @@ char *template_fill(const struct template *t, const struct text *values, size_t 
             at = put(at, values[s->slot].data, values[s->slot].length);
     }
     *at = '\0';
-    *ret_length = length;
-    return result;
+    out->length += length;
 }

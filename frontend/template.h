@@ -8,6 +8,7 @@
  * between {{#name}} and {{/name}} is kept only when the constant `name` is not empty; such parts do
  * not nest. A name that is neither is a bug. Nothing is escaped here: values arrive escaped. A
  * template never changes: threads may share it. */
+struct buf;
 struct template;
 
 struct text {
@@ -24,5 +25,5 @@ struct template_constant {
 struct template *template_new(struct text source, const struct template_constant *constants,
                               const char *const *slots);
 void template_free(struct template *t);
-/* values[i] goes where slots[i] stands. The caller frees the result; a NUL stands behind it. */
-char *template_fill(const struct template *t, const struct text *values, size_t *ret_length);
+/* Appends the text, values[i] where slots[i] stands. */
+void template_fill(const struct template *t, const struct text *values, struct buf *out);

@@ -90,7 +90,7 @@ const char *http_traceparent(struct http_request *req); /* the valid header, or 
 struct http_reply {
     int status;
     const char *content_type; /* a constant: it is kept for later answers */
-    char *body;               /* the server frees it */
+    const char *body;         /* borrowed for the call; NULL: none */
     size_t length;
     const char *field, *value; /* one more header field, or NULL; copied */
     unsigned retry_after_s;    /* 0: none */

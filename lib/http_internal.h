@@ -120,7 +120,7 @@ void http_put_field(struct MHD_Response *response, const char *name, const char 
 void http_put_constant_fields(const struct http_request *req, struct MHD_Response *response);
 
 /* http_kept.c: responses that are used again. */
-/* The whole response, the body taken over; NULL where the reply is none of the plain kind. */
+/* The whole response; NULL where the reply is none of the plain kind. */
 struct MHD_Response *http_kept_response(struct http_request *req, const struct http_reply *reply);
 void http_kept_give_back(struct http_request *req);
 /* After the daemon has stopped. */

@@ -62,7 +62,7 @@ static struct http_kept *take_first(struct http *http)
 
 static bool is_plain(const struct http_request *req, const struct http_reply *reply)
 {
-    return !req->http->draining && reply->body && reply->content_type && !reply->field &&
+    return !req->http->draining && reply->content_type && !reply->field &&
            reply->retry_after_s == 0 && reply->length > 0 && reply->length <= LONGEST_KEPT;
 }
 
@@ -78,7 +78,6 @@ struct MHD_Response *http_kept_response(struct http_request *req, const struct h
     if (kept == NULL)
         kept = new_kept(req, reply);
     memcpy(kept->body, reply->body, reply->length);
-    free(reply->body);
     http_put_field(kept->response, "X-Request-Id", http_request_id(req));
     req->kept = kept;
     return kept->response;

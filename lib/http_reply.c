@@ -33,12 +33,12 @@ static void put_common_fields(struct http_request *req, struct MHD_Response *res
         http_put_field(response, "Connection", "close");
 }
 
-/* The body is the response's from now on; NULL where there is none. */
-static struct MHD_Response *new_response(char *body, size_t length)
+/* Copies the body. */
+static struct MHD_Response *new_response(const char *body, size_t length)
 {
     struct MHD_Response *response =
-        body ? MHD_create_response_from_buffer(length, body, MHD_RESPMEM_MUST_FREE)
-             : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+        length > 0 ? MHD_create_response_from_buffer(length, (void *)body, MHD_RESPMEM_MUST_COPY)
+                   : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
     MUST(response != NULL);
     return response;
 }
@@ -137,7 +137,6 @@ static struct MHD_Response *new_error(struct http_request *req, int status, cons
 {
     struct buf body = {0};
     bool json = http_wants_json(req);
-    size_t length;
     if (json) {
         put_problem(&body, req, status, detail);
     } else {
@@ -145,8 +144,8 @@ static struct MHD_Response *new_error(struct http_request *req, int status, cons
         snprintf(title, sizeof title, "%d %s", status, MHD_get_reason_phrase_for((unsigned)status));
         put_page(&body, req, title, detail);
     }
-    char *bytes = buf_take(&body, &length);
-    struct MHD_Response *response = new_response(bytes, length);
+    struct MHD_Response *response = new_response(body.data, body.length);
+    buf_done(&body);
     http_put_field(response, "Content-Type", json ? JSON_PROBLEM : HTML_PAGE);
     if (status == 405)
         http_put_field(response, "Allow", ALLOWED_METHODS);

@@ -13,9 +13,11 @@
 
 static void reply(struct http_request *req, int status, const char *type, struct buf *body)
 {
-    struct http_reply reply = {.status = status, .content_type = type};
-    reply.body = buf_take(body, &reply.length);
-    http_reply(req, &reply);
+    http_reply(req, &(struct http_reply){.status = status,
+                                         .content_type = type,
+                                         .body = body->data,
+                                         .length = body->length});
+    buf_done(body);
 }
 
 void ops_get_healthz(struct http_request *req, void *state)

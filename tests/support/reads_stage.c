@@ -117,7 +117,7 @@ static void on_done(struct batch_waiter *waiter, int status, uint64_t index, con
     size_t length = 0;
     v->answers++;
     v->status = status;
-    v->body = status ? NULL : reads_body(result, &length);
+    v->body = status ? NULL : xstrdup(reads_body(result, &length));
     ck_assert_uint_eq(length, v->body ? strlen(v->body) : 0);
 }
 

@@ -18,7 +18,7 @@ static void reply_text(struct http_request *req, const char *text)
 {
     http_reply(req, &(struct http_reply){.status = 200,
                                          .content_type = "text/plain",
-                                         .body = xstrdup(text),
+                                         .body = text,
                                          .length = strlen(text)});
 }
 
@@ -34,6 +34,7 @@ static void get_big(struct http_request *req, void *context)
     char *body = xmalloc(BIG);
     memset(body, 'b', BIG);
     http_reply(req, &(struct http_reply){.status = 200, .body = body, .length = BIG});
+    free(body);
 }
 
 static void get_page(struct http_request *req, void *context)
@@ -51,6 +52,7 @@ static void get_page(struct http_request *req, void *context)
                                          .degraded = "redis",
                                          .body = body,
                                          .length = strlen(body)});
+    free(body);
 }
 
 static void get_echo(struct http_request *req, void *context)

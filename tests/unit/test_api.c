@@ -34,7 +34,7 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
 {
     req->replies++;
     req->status = reply->status;
-    req->body = reply->body;
+    req->body = xstrdup(reply->body);
     ck_assert_str_eq(reply->content_type, "application/json");
     ck_assert_uint_eq(strlen(reply->body), reply->length);
 }

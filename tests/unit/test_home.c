@@ -62,7 +62,7 @@ void http_reply(struct http_request *req, const struct http_reply *reply)
 {
     req->replies++;
     req->status = reply->status;
-    req->body = reply->body;
+    req->body = xstrdup(reply->body);
     req->retry_after_s = reply->retry_after_s;
     ck_assert_uint_eq(strlen(reply->body), reply->length);
     strcpy(req->type, reply->content_type);
@@ -172,6 +172,7 @@ static void tear_down(void)
     ck_assert_uint_eq(list->references, 1);
     user_list_unref(list);
     page_free(frontend.page);
+    buf_done(&worker.body);
     free(request.body);
 }
 

@@ -45,7 +45,7 @@ struct player {
 
 static void reply(struct http_request *req)
 {
-    http_reply(req, &(struct http_reply){.status = 200, .body = xstrdup("yes"), .length = 3});
+    http_reply(req, &(struct http_reply){.status = 200, .body = "yes", .length = 3});
 }
 
 static void get_now(struct http_request *req, void *context)
@@ -88,6 +88,7 @@ static void get_draining(struct http_request *req, void *context)
                  worker_state(player->worker) == player && worker_http(player->worker) != NULL;
     char *text = xasprintf("%d %zu %d", worker_is_draining(player->worker), count, known ? 1 : 0);
     http_reply(req, &(struct http_reply){.status = 200, .body = text, .length = strlen(text)});
+    free(text);
 }
 
 static const struct http_route routes[] = {
