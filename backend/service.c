@@ -83,33 +83,6 @@ static const struct http_route routes[] = {
     {.path = NULL},
 };
 
-static int log_requests; /* constant once the workers run */
-
-static void on_answered(const struct http_outcome *outcome, void *context)
-{
-    (void)context;
-    bool failed = outcome->status >= 500 || outcome->degraded;
-    if (!failed && !log_requests)
-        return;
-    log_begin(failed ? LOG_WARN : LOG_INFO, "request");
-    log_text("method", outcome->method);
-    log_text("path", outcome->path);
-    log_int("status", outcome->status);
-    log_int("duration_us", (int64_t)(outcome->duration_ns / 1000));
-    log_text("degraded", outcome->degraded);
-    log_text("request_id", outcome->request_id);
-    log_text("trace_id", outcome->trace_id);
-    log_end();
-}
-
-static void on_library_message(const char *text, void *context)
-{
-    (void)context;
-    log_begin(LOG_WARN, "HTTP library");
-    log_text("reason", text);
-    log_end();
-}
-
 static void on_database(bool up, const char *reason, void *context)
 {
     const struct backend_worker *w = context;
@@ -156,13 +129,14 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
                           .version = c->release,
                           .worker = worker,
                           .metrics = metrics_new(backend_metrics, BACKEND_METRICS),
+                          .log_requests = c->log_requests,
                           .on_verbose = on_verbose};
     make_reads(w, c);
     http->routes = routes;
     http->context = w;
     http->csp = "default-src 'none'; frame-ancestors 'none'";
-    http->on_done = on_answered;
-    http->on_library_message = on_library_message;
+    http->on_done = ops_log_request;
+    http->on_library_message = ops_log_library_message;
     *ret_state = w;
     log_hold();
     return 0;
@@ -240,7 +214,6 @@ int backend_run(const struct backend_config *c)
                                .service = (void *)c};
     char *reason = NULL;
     log_init("tally-backend", (enum log_level)c->log_level);
-    log_requests = (int)c->log_requests;
     log_started(c);
     int status = worker_run_all(&o, &reason);
     log_end_of_run(status, reason);

@@ -37,31 +37,6 @@ static const struct http_route routes[] = {
     {.path = NULL},
 };
 
-static void on_answered(const struct http_outcome *outcome, void *context)
-{
-    const struct frontend_worker *w = context;
-    bool failed = outcome->status >= 500;
-    if (!failed && !outcome->degraded && !w->frontend->config->log_requests)
-        return;
-    log_begin(failed || outcome->degraded ? LOG_WARN : LOG_INFO, "request");
-    log_text("method", outcome->method);
-    log_text("path", outcome->path);
-    log_int("status", outcome->status);
-    log_int("duration_us", (int64_t)(outcome->duration_ns / 1000));
-    log_text("degraded", outcome->degraded);
-    log_text("request_id", outcome->request_id);
-    log_text("trace_id", outcome->trace_id);
-    log_end();
-}
-
-static void on_library_message(const char *text, void *context)
-{
-    (void)context;
-    log_begin(LOG_WARN, "HTTP library");
-    log_text("reason", text);
-    log_end();
-}
-
 static void on_verbose(struct buf *out, void *state)
 {
     const struct frontend_worker *w = state;
@@ -115,6 +90,7 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
                           .version = frontend->config->release,
                           .worker = worker,
                           .metrics = metrics_new(frontend_metrics, FRONTEND_METRICS),
+                          .log_requests = frontend->config->log_requests,
                           .on_verbose = on_verbose};
     int status = make_clients(w, worker_loop(worker));
     if (status != 0) {
@@ -125,8 +101,8 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
     http->context = w;
     http->csp = page_csp();
     http->error_head = frontend->error_head;
-    http->on_done = on_answered;
-    http->on_library_message = on_library_message;
+    http->on_done = ops_log_request;
+    http->on_library_message = ops_log_library_message;
     *ret_state = w;
     return 0;
 }

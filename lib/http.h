@@ -33,10 +33,11 @@ struct http_route {
                         type */
 };
 
-/* What is said of a finished request, for logs; texts are borrowed for the call. */
+/* What is said of a finished request, for logs; all is borrowed for the call. */
 struct http_outcome {
-    const char *method, *path, *request_id, *trace_id; /* trace_id: 32 hex digits or NULL */
-    const char *degraded;                              /* why, as given in the reply; NULL: not */
+    struct http_request *request; /* for its ids */
+    const char *method, *path;
+    const char *degraded; /* why, as given in the reply; NULL: not */
     int status;
     uint64_t duration_ns;
 };
@@ -84,8 +85,9 @@ const char *http_header(struct http_request *req, const char *name);  /* NULL wh
 bool http_has_query_flag(struct http_request *req, const char *name); /* ?name or ?name=… */
 bool http_wants_json(struct http_request *req);  /* Accept prefers application/json to text/html */
 bool http_is_prefetch(struct http_request *req); /* Sec-Purpose, Purpose or X-Moz */
+/* Both are taken over where the client gave a valid one, else made when first asked for. */
 const char *http_request_id(struct http_request *req);
-const char *http_traceparent(struct http_request *req); /* the valid header, or one made anew */
+const char *http_traceparent(struct http_request *req);
 
 struct http_reply {
     int status;

@@ -273,13 +273,10 @@ static void tell_outcome(struct http_request *req, uint64_t duration_ns)
     struct http *http = req->http;
     if (http->options.on_done == NULL)
         return;
-    char trace_id[32 + 1] = "";
-    memcpy(trace_id, http_traceparent(req) + 3, 32);
     struct http_outcome outcome = {
+        .request = req,
         .method = req->method_text,
         .path = req->path,
-        .request_id = http_request_id(req),
-        .trace_id = trace_id,
         .degraded = req->degraded,
         .status = req->status,
         .duration_ns = duration_ns,

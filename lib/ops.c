@@ -1,4 +1,4 @@
-/* The operators' routes, the same for each service. */
+/* The operators' routes and log lines, the same for each service. */
 #include "lib/ops.h"
 
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "lib/buf.h"
 #include "lib/build.h"
 #include "lib/http.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/metrics.h"
 #include "lib/worker.h"
@@ -80,6 +81,34 @@ void ops_get_metrics(struct http_request *req, void *state)
     free(sets);
     free(servers);
     reply(req, 200, OPS_METRICS_TEXT, &body);
+}
+
+void ops_log_request(const struct http_outcome *outcome, void *state)
+{
+    enum { TRACE_ID = 3, TRACE_ID_LENGTH = 32 }; /* where it stands in a traceparent */
+    const struct ops *ops = state;
+    bool failed = outcome->status >= 500 || outcome->degraded;
+    char trace_id[TRACE_ID_LENGTH + 1] = "";
+    if (!failed && !ops->log_requests)
+        return;
+    memcpy(trace_id, http_traceparent(outcome->request) + TRACE_ID, TRACE_ID_LENGTH);
+    log_begin(failed ? LOG_WARN : LOG_INFO, "request");
+    log_text("method", outcome->method);
+    log_text("path", outcome->path);
+    log_int("status", outcome->status);
+    log_int("duration_us", (int64_t)(outcome->duration_ns / 1000));
+    log_text("degraded", outcome->degraded);
+    log_text("request_id", http_request_id(outcome->request));
+    log_text("trace_id", trace_id);
+    log_end();
+}
+
+void ops_log_library_message(const char *text, void *state)
+{
+    (void)state;
+    log_begin(LOG_WARN, "HTTP library");
+    log_text("reason", text);
+    log_end();
 }
 
 void ops_put_dependency(struct buf *out, const char *name, bool up)

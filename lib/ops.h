@@ -1,9 +1,11 @@
-/* The routes that each service has for its operators: /healthz, /readyz, /version, /metrics. */
+/* What each service has for its operators: /healthz, /readyz, /version, /metrics, and the log's
+ * lines about requests. */
 #pragma once
 
 #include <stdbool.h>
 
 struct buf;
+struct http_outcome;
 struct http_request;
 struct metrics;
 struct worker;
@@ -16,6 +18,7 @@ struct ops {
     const char *version; /* borrowed: RELEASE, or "" for the revision */
     struct worker *worker;
     struct metrics *metrics;
+    bool log_requests; /* all, not only those that failed or were degraded */
     /* Appends a line for each dependency to the answer of /readyz?verbose (ops_put_dependency). */
     void (*on_verbose)(struct buf *out, void *state);
 };
@@ -38,6 +41,11 @@ void ops_get_readyz(struct http_request *req, void *state);
 void ops_get_version(struct http_request *req, void *state);
 /* All workers' metrics, the server's and the process's, as Prometheus text. */
 void ops_get_metrics(struct http_request *req, void *state);
+
+/* For http_options.on_done: logs a request with its ids. */
+void ops_log_request(const struct http_outcome *outcome, void *state);
+/* For http_options.on_library_message. */
+void ops_log_library_message(const char *text, void *state);
 
 /* "database: up" */
 void ops_put_dependency(struct buf *out, const char *name, bool up);

@@ -112,8 +112,8 @@ static void on_done(const struct http_outcome *outcome, void *context)
     s->last_status = outcome->status;
     snprintf(s->last_method, sizeof s->last_method, "%s", outcome->method);
     snprintf(s->last_path, sizeof s->last_path, "%s", outcome->path);
-    snprintf(s->last_id, sizeof s->last_id, "%s", outcome->request_id);
-    snprintf(s->last_trace, sizeof s->last_trace, "%s", outcome->trace_id);
+    snprintf(s->last_id, sizeof s->last_id, "%s", http_request_id(outcome->request));
+    snprintf(s->last_trace, sizeof s->last_trace, "%.32s", http_traceparent(outcome->request) + 3);
 }
 
 static void on_complaint(const char *text, void *context)
