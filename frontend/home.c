@@ -122,8 +122,7 @@ static int join(struct home *h, struct http_request *req)
     int status = visits_join(h->worker->visits, &h->visit);
     if (status == UV_ENOBUFS || !h->worker->users)
         return status == UV_ENOBUFS ? status : 0;
-    h->users.request_id = http_request_id(req);
-    h->users.traceparent = http_traceparent(req);
+    h->users.request = req;
     return users_join(h->worker->users, &h->users);
 }
 

@@ -1,17 +1,22 @@
 /* The users, read from the backend: one fetch answers every page that waits for it.
  *
- * DESIGN. Whether the backend is up is what its last answer said. The first question is asked at
- * start, by a waiter of our own; while the backend is down the same waiter asks again every few
- * seconds, so that dependency_up and the log tell of its return also when nobody visits. */
+ * DESIGN. Users that did not change since the last fetch are not parsed and written out again: the
+ * list made of an answer serves for each further one of the very same bytes. Whether the backend is
+ * up is what its last answer said. The first question is asked at start, by a waiter of our own;
+ * while the backend is down the same waiter asks again every few seconds, so that dependency_up and
+ * the log tell of its return also when nobody visits. */
 #include "frontend/users.h"
 
 #include "frontend/metrics.h"
 #include "frontend/user_list.h"
+#include "lib/buf.h"
 #include "lib/fetch.h"
+#include "lib/http.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct users {
     uv_loop_t *loop;
@@ -19,6 +24,8 @@ struct users {
     struct fetch *fetch;
     struct metrics *metrics;
     struct users_waiter probe;
+    struct user_list *list; /* of the last good answer; NULL before it */
+    struct buf answer;      /* its bytes */
     uv_timer_t deadline, probing;
     unsigned open_handles;
     unsigned timeout_ms, probe_ms;
@@ -85,6 +92,22 @@ static void fail(struct users *u, int status, const char *reason)
     batch_finish(&u->batch, status, NULL);
 }
 
+/* NULL, or what is wrong with the answer. */
+static const char *take_answer(struct users *u, const char *body, size_t length)
+{
+    struct user_list *list;
+    if (u->list && u->answer.length == length && memcmp(u->answer.data, body, length) == 0)
+        return NULL;
+    const char *wrong = user_list_parse(body, length, &list);
+    if (wrong)
+        return wrong;
+    user_list_unref(u->list);
+    u->list = list;
+    buf_clear(&u->answer);
+    buf_append(&u->answer, body, length);
+    return NULL;
+}
+
 static void on_fetched(void *arg, int status, const char *body, size_t length, const char *reason)
 {
     struct users *u = arg;
@@ -97,22 +120,23 @@ static void on_fetched(void *arg, int status, const char *body, size_t length, c
         fail(u, status, reason);
         return;
     }
-    struct user_list *list;
-    const char *wrong = user_list_parse(body, length, &list);
+    const char *wrong = take_answer(u, body, length);
     if (wrong) {
         fail(u, UV_EPROTO, wrong);
         return;
     }
     set_up(u);
-    batch_finish(&u->batch, 0, list);
-    user_list_unref(list);
+    batch_finish(&u->batch, 0, u->list);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct users *u = handle->data;
-    if (--u->open_handles == 0)
-        free(u);
+    if (--u->open_handles > 0)
+        return;
+    user_list_unref(u->list);
+    buf_done(&u->answer);
+    free(u);
 }
 
 static void init_timer(struct users *u, uv_timer_t *timer)
@@ -198,7 +222,9 @@ void users_flush(struct users *u)
         CONTAINER_OF(TAILQ_FIRST(&u->batch.flight), struct users_waiter, base);
     metrics_add(u->metrics, BACKEND_CALLS, 1);
     u->sent_ns = uv_hrtime();
-    int status = fetch_get(u->fetch, first->request_id, first->traceparent, on_fetched, u);
+    struct http_request *req = first->request;
+    int status = fetch_get(u->fetch, req ? http_request_id(req) : NULL,
+                           req ? http_traceparent(req) : NULL, on_fetched, u);
     if (status != 0)
         fail(u, status, uv_strerror(status));
 }

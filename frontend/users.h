@@ -6,6 +6,7 @@
 #include "lib/batch.h"
 #include "lib/must.h"
 
+struct http_request;
 struct metrics;
 struct user_list;
 struct users;
@@ -19,10 +20,10 @@ struct users_options {
     struct metrics *metrics; /* borrowed; the frontend's table */
 };
 
-/* A fetch goes out under the ids of the first that waits for it. */
+/* A fetch goes out under the ids of the first request that waits for it. */
 struct users_waiter {
     struct batch_waiter base;
-    const char *request_id, *traceparent; /* borrowed while it waits; may be NULL */
+    struct http_request *request; /* borrowed while it waits; NULL: nobody's */
 };
 
 MUST_USE int users_new(const struct users_options *options, struct users **ret_users);

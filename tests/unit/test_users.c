@@ -4,6 +4,7 @@
 #include "frontend/metrics.h"
 #include "frontend/user_list.h"
 #include "lib/fetch.h"
+#include "lib/http.h"
 #include "lib/mem.h"
 #include "tests/support/suite.h"
 
@@ -61,12 +62,26 @@ void fetch_free(struct fetch *f)
         fake_ends(UV_ECANCELED, NULL, "leaving");
 }
 
+/* ---- the fake server: a request is its id ---- */
+
+const char *http_request_id(struct http_request *req)
+{
+    return (const char *)req;
+}
+
+const char *http_traceparent(struct http_request *req)
+{
+    (void)req;
+    return "trace";
+}
+
 /* ---- the stage ---- */
 
 struct visitor {
     struct users_waiter waiter;
     int answers, status;
     size_t users;
+    const void *list; /* which it was; not its own */
 };
 
 static uv_loop_t loop;
@@ -85,13 +100,14 @@ static void on_done(struct batch_waiter *waiter, int status, uint64_t index, con
     }
     struct user_list *list = users_result(result);
     v->users = list->count;
+    v->list = list;
     user_list_unref(list);
 }
 
 static struct visitor visitor(const char *id)
 {
     return (struct visitor){
-        .waiter = {.base = {.on_done = on_done}, .request_id = id, .traceparent = "trace"}};
+        .waiter = {.base = {.on_done = on_done}, .request = (struct http_request *)id}};
 }
 
 static void start(unsigned timeout_ms)
@@ -173,6 +189,29 @@ START_TEST(who_comes_later_waits_for_the_next_fetch)
     fake_ends(0, "[]\n", NULL);
     ck_assert_int_eq(late.answers, 1);
     ck_assert_uint_eq(late.users, 0);
+    stop();
+}
+END_TEST
+
+static struct visitor visit(const char *answer)
+{
+    struct visitor v = visitor("v");
+    ck_assert_int_eq(users_join(users, &v.waiter), 0);
+    users_flush(users);
+    fake_ends(0, answer, NULL);
+    ck_assert_int_eq(v.answers, 1);
+    return v;
+}
+
+START_TEST(only_an_answer_that_differs_makes_a_new_list)
+{
+    start_up(1000);
+    struct visitor first = visit(BODY), same = visit(BODY);
+    ck_assert_ptr_eq(first.list, same.list);
+    ck_assert_uint_eq(visit("[]\n").users, 0);
+    ck_assert_uint_eq(visit("[{\"userName\":\"Eve\"}]\n").users, 1);
+    ck_assert_int_eq(visit("[{\"userName\":\"Eve\"}]x").status, UV_EPROTO);
+    ck_assert_uint_eq(visit(BODY).users, 1);
     stop();
 }
 END_TEST
@@ -328,6 +367,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, the_backend_is_asked_once_at_start);
     tcase_add_test(tc, one_fetch_answers_everyone_who_waits);
     tcase_add_test(tc, who_comes_later_waits_for_the_next_fetch);
+    tcase_add_test(tc, only_an_answer_that_differs_makes_a_new_list);
     tcase_add_test(tc, who_has_left_is_not_told);
     tcase_add_test(tc, a_full_queue_refuses_at_once);
     tcase_add_loop_test(tc, a_failed_fetch_is_told_to_those_who_joined_it, 0,
