@@ -15,7 +15,7 @@ static const int64_t EXACT_MAX = (int64_t)1 << 53; /* the script's numbers are e
 /* How the script came to its result; bits. */
 enum { HOW_REMEMBERED = 1, HOW_FLOOR = 2, HOW_ALL = 3 };
 
-/* Without comments and indentation: it travels with every call. */
+/* Without comments and indentation: it travels on every connection. */
 char *visits_script(void)
 {
     char *script = xmalloc(EMBED_LENGTH(visits_lua) + 2), *to = script;
@@ -44,6 +44,20 @@ void producer_renew(struct producer *p)
     p->seq = 0;
 }
 
+int visits_send_script(struct redis *r, const char *script, redis_on_reply on_reply, void *arg)
+{
+    const char *argv[] = {"SCRIPT", "LOAD", script};
+    return redis_greet(r, on_reply, arg, sizeof argv / sizeof *argv, argv, NULL);
+}
+
+bool visits_read_name(const struct redis_value *value, char ret_name[SCRIPT_NAME + 1])
+{
+    if (value->kind != REDIS_TEXT || value->length != SCRIPT_NAME)
+        return false;
+    memcpy(ret_name, value->text, SCRIPT_NAME + 1);
+    return true;
+}
+
 int visits_send(struct redis *r, redis_send *send, const struct visits_call *call,
                 redis_on_reply on_reply, void *arg)
 {
@@ -52,7 +66,14 @@ int visits_send(struct redis *r, redis_send *send, const struct visits_call *cal
     snprintf(n, sizeof n, "%llu", (unsigned long long)call->n);
     snprintf(floor, sizeof floor, "%lld", (long long)call->floor);
     const char *argv[] = {
-        "EVAL", call->script, "2", VISITS_COUNTER, call->producer->record, seq, n, floor,
+        call->script ? "EVAL" : "EVALSHA",
+        call->script ? call->script : call->name,
+        "2",
+        VISITS_COUNTER,
+        call->producer->record,
+        seq,
+        n,
+        floor,
     };
     return send(r, on_reply, arg, sizeof argv / sizeof *argv, argv, NULL);
 }

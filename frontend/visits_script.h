@@ -27,14 +27,21 @@ struct visits_answer {
     bool remembered, floor_needed;
 };
 
-/* The script as it is sent; the caller frees it. */
+/* The script's text as it is sent; the caller frees it. */
 char *visits_script(void);
 
 typedef int redis_send(struct redis *r, redis_on_reply on_reply, void *arg, size_t argc,
                        const char *const *argv, const size_t *lengths);
 
+/* Asks the server to keep the script; `ret_name` gets the name that it is called by. */
+enum { SCRIPT_NAME = 40 };
+MUST_USE int visits_send_script(struct redis *r, const char *script, redis_on_reply on_reply,
+                                void *arg);
+MUST_USE bool visits_read_name(const struct redis_value *value, char ret_name[SCRIPT_NAME + 1]);
+
 struct visits_call {
-    const char *script;
+    const char *script; /* its text; NULL: the server has it */
+    const char *name;   /* what the server calls it then */
     const struct producer *producer;
     uint64_t n; /* 0: greets */
     int64_t floor;

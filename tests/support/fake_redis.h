@@ -5,7 +5,8 @@
 
 /* A request's line is its arguments with a space between them; where an argument is longer than
  * 200 bytes, `<N bytes>` stands for it. Where the script says nothing, PING, AUTH, SELECT and the
- * visit counter's greeting (an EVAL whose n is 0) are answered well. */
+ * visit counter's greeting (SCRIPT LOAD, and an EVAL whose n is 0) are answered well. */
+#define FAKE_SCRIPT "0123456789012345678901234567890123456789"
 struct fake_server *fake_redis_new(uv_loop_t *loop);
 struct fake_server *fake_redis_new_on(uv_loop_t *loop, const char *address);
 

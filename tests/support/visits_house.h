@@ -8,14 +8,17 @@
 #include "frontend/visits.h"
 #include "lib/batch.h"
 #include "lib/url.h"
+#include "tests/support/fake_redis.h"
 
 struct fake_server;
 struct metrics;
 
 enum { HOUSE_TIMEOUT_MS = 300, HOUSE_GUESTS = 8, HOUSE_MAX_WAITING = 6 };
 
-/* What the fake expects: a call of the script with these seq, n and floor. */
-#define EVAL(numbers) "EVAL * 2 {tally}:visits {tally}:p:* " numbers
+/* What the fake expects: a call of the script with these seq, n and floor, by the name that the
+ * fake gave it; and a greeting, with the script's text. */
+#define EVAL(numbers) "EVALSHA " FAKE_SCRIPT " 2 {tally}:visits {tally}:p:* " numbers
+#define GREETING(numbers) "EVAL <* bytes> 2 {tally}:visits {tally}:p:* " numbers
 
 struct house_guest {
     struct batch_waiter waiter;

@@ -120,7 +120,7 @@ START_TEST(a_batch_without_good_answer_is_repeated)
     fake_server_expect(house.server, &(struct fake_step){.expect = EVAL("1 2 0"),
                                                          .reply = LOST[_i].reply,
                                                          .then = LOST[_i].then});
-    fake_redis_expect(house.server, EVAL("1 0 0"), "*2\r\n:2\r\n:0\r\n");
+    fake_redis_expect(house.server, GREETING("1 0 0"), "*2\r\n:2\r\n:0\r\n");
     fake_redis_expect(house.server, EVAL("1 2 2"), "*2\r\n:2\r\n:1\r\n");
     house_join_all(0, 1);
     loop_wait(&house.loop, !visits_is_settled(house.visits));
@@ -147,7 +147,7 @@ START_TEST(a_call_that_hangs_fails_its_visitors_but_is_settled)
     assert_failed(0, UV_ETIMEDOUT);
     ck_assert(!visits_is_settled(house.visits));
 
-    fake_redis_expect(house.server, EVAL("1 0 0"), "*2\r\n:1\r\n:0\r\n");
+    fake_redis_expect(house.server, GREETING("1 0 0"), "*2\r\n:1\r\n:0\r\n");
     fake_redis_expect(house.server, EVAL("1 1 1"), "*2\r\n:1\r\n:1\r\n");
     loop_wait(&house.loop, visits_is_settled(house.visits));
 
@@ -165,7 +165,7 @@ START_TEST(who_waits_for_the_next_call_fails_when_the_connection_ends)
                                                          .reply = "",
                                                          .delay_ms = 30,
                                                          .then = FAKE_HANG_UP});
-    fake_redis_expect(house.server, EVAL("1 0 0"), "*2\r\n:0\r\n:0\r\n");
+    fake_redis_expect(house.server, GREETING("1 0 0"), "*2\r\n:0\r\n:0\r\n");
     fake_redis_expect(house.server, EVAL("1 1 0"), "*2\r\n:1\r\n:0\r\n");
     house_join_all(0, 0);
     loop_wait(&house.loop, !visits_is_settled(house.visits));

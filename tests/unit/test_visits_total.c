@@ -13,7 +13,7 @@
 START_TEST(the_floor_is_announced_before_the_first_visit)
 {
     house.floor_seen = 500;
-    fake_redis_expect(house.server, EVAL("0 0 500"), "*2\r\n:500\r\n:2\r\n");
+    fake_redis_expect(house.server, GREETING("0 0 500"), "*2\r\n:500\r\n:2\r\n");
     house_start_up();
     ck_assert_uint_eq(metrics_value(house.metrics, FLOOR_NEEDED), 1);
     ck_assert_ptr_null(strstr(fake_server_heard(house.server), " 1 "));
@@ -22,7 +22,7 @@ END_TEST
 
 START_TEST(the_greeting_raises_the_floor)
 {
-    fake_redis_expect(house.server, EVAL("0 0 0"), "*2\r\n:900\r\n:0\r\n");
+    fake_redis_expect(house.server, GREETING("0 0 0"), "*2\r\n:900\r\n:0\r\n");
     house_start_up();
     ck_assert_int_eq(house.floor_seen, 900);
     ck_assert_uint_eq(metrics_value(house.metrics, FLOOR_NEEDED), 0);
@@ -32,7 +32,7 @@ END_TEST
 START_TEST(the_floor_never_sinks)
 {
     house.floor_seen = 500;
-    fake_redis_expect(house.server, EVAL("0 0 500"), "*2\r\n:20\r\n:0\r\n");
+    fake_redis_expect(house.server, GREETING("0 0 500"), "*2\r\n:20\r\n:0\r\n");
     house_start_up();
     ck_assert_int_eq(house.floor_seen, 500);
 }
@@ -48,11 +48,28 @@ static const char *const GREETINGS[] = {
 
 START_TEST(a_server_that_cannot_count_is_not_up)
 {
-    fake_redis_expect(house.server, EVAL("0 0 0"), GREETINGS[_i]);
+    fake_redis_expect(house.server, GREETING("0 0 0"), GREETINGS[_i]);
     house_start();
     loop_wait(&house.loop, metrics_value(house.metrics, REDIS_FAILURES) == 1);
     ck_assert(!visits_is_up(house.visits));
     ck_assert_int_eq(house_join(0), UV_ENOTCONN);
+    loop_wait(&house.loop, visits_is_up(house.visits));
+}
+END_TEST
+
+static const char *const NAMES[] = {
+    "-NOPERM this user has no permissions to run the 'script|load' command\r\n",
+    "$5\r\nshort\r\n",
+    "$-1\r\n",
+    ":1\r\n",
+};
+
+START_TEST(a_server_that_does_not_name_the_script_is_not_up)
+{
+    fake_redis_expect(house.server, "SCRIPT LOAD *", NAMES[_i]);
+    house_start();
+    loop_wait(&house.loop, metrics_value(house.metrics, REDIS_FAILURES) == 1);
+    ck_assert(!visits_is_up(house.visits));
     loop_wait(&house.loop, visits_is_up(house.visits));
 }
 END_TEST
@@ -141,6 +158,7 @@ int main(void)
     tcase_add_test(cases, the_greeting_raises_the_floor);
     tcase_add_test(cases, the_floor_never_sinks);
     tcase_add_loop_test(cases, a_server_that_cannot_count_is_not_up, 0, ROWS(GREETINGS));
+    tcase_add_loop_test(cases, a_server_that_does_not_name_the_script_is_not_up, 0, ROWS(NAMES));
     tcase_add_loop_test(cases, the_total_is_read, 0, ROWS(TOTALS));
     tcase_add_loop_test(cases, a_total_that_is_none_is_an_error, 0, ROWS(NO_TOTALS));
     tcase_add_test(cases, a_total_lost_with_the_connection_is_told);
