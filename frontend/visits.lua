@@ -9,17 +9,14 @@
 -- before and remembered, 2 the floor was above the counter. STALE: a later batch of this producer
 -- was here already. Any error: nothing was written, since Redis takes no write back: all reads and
 -- checks MUST come before the first write.
-local EXACT = 2 ^ 53 -- numbers here are doubles: above this they are not exact
+local EXACT = 2 ^ 53 - 1 -- numbers here are doubles: above this they are not exact
 local DAY = 86400
-
-local function text_of(number)
-    return string.format('%.0f', number)
-end
 
 -- nil unless the text is a whole number written plainly
 local function whole(text)
-    local number = text and string.find(text, '^%d+$') and tonumber(text)
-    return number and number <= EXACT and text_of(number) == text and number or nil
+    local plain = text and (text == '0' or string.find(text, '^[1-9]%d*$'))
+    local number = plain and tonumber(text)
+    return number and number <= EXACT and number or nil
 end
 
 local seq, n, floor = whole(ARGV[1]), whole(ARGV[2]), whole(ARGV[3])
@@ -41,10 +38,11 @@ local how = floor > total and 2 or 0
 local base = math.max(total, floor)
 if n > EXACT - base then return {err = 'TALLY the counter is at its end'} end
 local last = base + n
+local last_text = string.format('%.0f', last)
 
-if last > total then redis.call('SET', KEYS[1], text_of(last)) end
+if last > total then redis.call('SET', KEYS[1], last_text) end
 if n > 0 then
-    redis.call('SET', KEYS[2], text_of(seq) .. ' ' .. text_of(last), 'EX', DAY)
+    redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. last_text, 'EX', DAY)
 else
     redis.call('EXPIRE', KEYS[2], DAY) -- a write: a server that takes none says so to the greeting
 end

@@ -10,7 +10,7 @@
 EMBED(visits_lua, "frontend/visits.lua");
 
 enum { NUMBER_MAX = 24, DIGITS_MAX = 16 };
-static const int64_t EXACT_MAX = (int64_t)1 << 53; /* the script's numbers are exact up to here */
+static const int64_t EXACT_MAX = ((int64_t)1 << 53) - 1; /* the script's highest */
 
 /* How the script came to its result; bits. */
 enum { HOW_REMEMBERED = 1, HOW_FLOOR = 2, HOW_ALL = 3 };

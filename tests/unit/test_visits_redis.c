@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXACT "9007199254740992" /* 2^53 */
+#define EXACT "9007199254740991" /* 2^53 - 1 */
 
 static uv_loop_t loop;
 static struct real_redis *server;
@@ -165,21 +165,21 @@ static const struct {
       {"EVAL a 1 0 1", "1 0"},
       {"TTL {tally}:p:a", "86400"}}},
     {"exact",
-     {{"EVAL a 1 1 9007199254740989", "9007199254740990 2"},
-      {"EVAL a 2 1 0", "9007199254740991 0"},
-      {"EVAL a 2 1 0", "9007199254740991 1"},
+     {{"EVAL a 1 1 9007199254740988", "9007199254740989 2"},
+      {"EVAL a 2 1 0", "9007199254740990 0"},
+      {"EVAL a 2 1 0", "9007199254740990 1"},
       {"EVAL a 3 1 0", EXACT " 0"},
       {"GET {tally}:visits", EXACT},
       {"EVAL a 4 1 0", "TALLY the counter is at its end"}}},
     {"exact sequences",
-     {{"EVAL a 9007199254740991 1 0", "1 0"},
-      {"EVAL a 9007199254740991 1 0", "1 1"},
+     {{"EVAL a 9007199254740990 1 0", "1 0"},
+      {"EVAL a 9007199254740990 1 0", "1 1"},
       {"EVAL a " EXACT " 1 0", "2 0"},
       {"GET {tally}:p:a", EXACT " 2"}}},
     {"bad arguments",
      {{"EVAL a x 1 0", "TALLY an argument"},
       {"EVAL a 1 -1 0", "TALLY an argument"},
-      {"EVAL a 1 1 9007199254740993", "TALLY an argument"},
+      {"EVAL a 1 1 9007199254740992", "TALLY an argument"},
       {"EVAL a 1 1e3 0", "TALLY an argument"},
       {"EVAL a 1 01 0", "TALLY an argument"},
       {"DBSIZE", "0"}}},
