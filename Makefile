@@ -19,6 +19,8 @@ TALLY_BIN ?= build/release
 # In front of the names of the reports.
 SUITE ?=
 export TALLY_BIN
+BENCH_ROUNDS ?= 5
+BENCH_SECONDS ?= 2
 
 REVISION ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 TREE ?= $(shell git rev-parse --short=12 'HEAD^{tree}' 2>/dev/null || echo unknown)
@@ -40,6 +42,7 @@ NEEDS_integration := run test
 NEEDS_nginx := run test
 NEEDS_converter := test
 NEEDS_tsan := run test
+NEEDS_bench := run bench
 NEEDS_compare := run bench
 NEEDS_browser := run test browser
 NEEDS_e2e := test browser
@@ -89,6 +92,7 @@ sources = $(filter-out %/main.c,$(wildcard $(1)/*.c))
 UNIT := $(patsubst %.c,%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst %.c,%,$(sort $(wildcard tests/integration/test_*.c)))
 CHAOS := $(patsubst %.c,%,$(sort $(wildcard tests/chaos/test_*.c)))
+BENCH := $(patsubst %.c,build/release/%,$(wildcard bench/*.c))
 FUZZ := $(patsubst %.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # OBJECT:FILE for each file that EMBED puts into an object; compilers do not report these.
 EMBEDS := $(shell grep -Hso 'EMBED.[a-z_]*, "[^"]*' lib/*.c frontend/*.c backend/*.c | sed 's/\.c:.*"/.o:/')
@@ -149,7 +153,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
         $(MAKE) --no-print-directory --silent -j$(JOBS) build; exec scripts/stack $@
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
-        browser-test compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
+        browser-test bench compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
         container-oracle nginx-container-test ci help test-programs chaos fuzz
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
@@ -177,16 +181,18 @@ integration: build-$(notdir $(TALLY_BIN)) integration-release ## the real binari
 	@scripts/run-tests --suite integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
 nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, what it must refuse, and scripts/stack
 	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 tests/stack/test_stack $(sort $(wildcard tests/nginx/test_*))
-converter-test: build/release/tests/golden/specimen ## the JUnit converter against golden reports of a failure, a crash, a time-out and a loop test
-	@scripts/run-tests --suite converter --jobs $(JOBS) tests/golden/test_converter
+converter-test: build/release/tests/golden/specimen ## the JUnit converter against golden reports of a failure, a crash, a time-out and a loop test; the pure parts of `make bench`
+	@scripts/run-tests --suite converter --jobs $(JOBS) tests/golden/test_converter tests/bench/test_bench
 test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/golden/specimen
 coverage: ## reports of what the tests in build/cov have run: build/coverage/html, lcov.info, cobertura.xml
 	@scripts/coverage
 
-compare: build-release build/release/bench/compare/bare ## what counting costs beside a bare daemon that answers a constant page
-	@scripts/compare
-build/release/bench/compare/bare: build/release/bench/compare/bare.o
-	$(link_release) $(TALLY_LIBS) -o $@
+bench: build-release $(BENCH) ## Tally beside a bare daemon, NGINX, Node and Flask: bench/results/DATE.md (a quarter of an hour; BENCH_ROUNDS=5, BENCH_SECONDS=2)
+	@scripts/bench --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS)
+compare: build-release $(BENCH) ## what counting costs beside a bare daemon that answers a constant page, in a minute
+	@scripts/bench compare
+$(BENCH): build/release/bench/%: build/release/bench/%.o
+	$(call quiet,LINK)$(link_release) $(TALLY_LIBS) -o $@
 
 browser-test: build-release ## headless Chromium on the pages; screenshots in build/reports/screenshots
 	@scripts/browser-test

@@ -103,7 +103,8 @@ class Stage(unittest.TestCase):
                    f'branches-covered="{branches[0]}" branches-valid="{branches[1]}"/>')
 
     def green_reports(self):
-        names = ["step.lint", "step.coverage", "step.e2e", "step.scan", "converter.test_converter", "unit.asan.test_batch",
+        names = ["step.lint", "step.coverage", "step.e2e", "step.scan", "converter.test_converter",
+                 "converter.test_bench", "unit.asan.test_batch",
                  "unit.cov.test_batch", "unit.asan.test_buf", "unit.cov.test_buf", "integration.test_visits", "nginx.test_stack",
                  "nginx.test_edge", "e2e.test_page"]
         for name in names:

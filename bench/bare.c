@@ -117,7 +117,7 @@ static void start_daemon(int port)
     flags |= MHD_USE_NO_THREAD_SAFETY;
 #endif
     daemon_ = MHD_start_daemon(flags, (uint16_t)port, NULL, NULL, on_request, NULL,
-                               MHD_OPTION_CONNECTION_LIMIT, 4096u, MHD_OPTION_CONNECTION_TIMEOUT,
+                               MHD_OPTION_CONNECTION_LIMIT, 10000u, MHD_OPTION_CONNECTION_TIMEOUT,
                                75u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)10240,
                                MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, strictness, 1,
                                MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
