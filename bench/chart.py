@@ -22,7 +22,7 @@ def picture(rows, date):
     most_cpu = 6 * min((cpu for *_, cpu in rows), default=1)
     most_cpu = max([cpu for *_, cpu in rows if cpu <= 4 * most_cpu] or [1])
     parts = [f'<text class="head" x="{left}" y="18">answers a second</text>',
-             f'<text class="head" x="{right}" y="18">CPU µs an answer, all servers</text>']
+             f'<text class="head" x="{right}" y="18">CPU µs an answer, all servers (… does not fit)</text>']
     for number, (title, is_tally, rate, cpu) in enumerate(rows):
         y, kind = ROW * (number + 2) - 6, "tally" if is_tally else "peer"
         more = " …" if cpu > most_cpu else ""
