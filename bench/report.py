@@ -272,7 +272,8 @@ def setting_part(data):
             "warming up; medians, in brackets the least and the most. CPU: user and system time of all server processes "
             "of the row, stores included. Memory: proportional set size under load, stores left out. Latencies of the tables: "
             f"as wrk sees them, without pause between requests. Tally: {settings['workers']} worker in each service, Redis with "
-            "`appendfsync always` (for the peers too). NGINX: one worker, limits off. gunicorn: "
+            "`appendfsync always` (for the peers too), the rest by default, but for `MAX_CONNECTIONS` and `MAX_WAITING` with 8,000 "
+            "connections. NGINX: one worker, limits off, its access log written to /dev/null. gunicorn: "
             f"{settings['gunicorn_workers']} workers in each service, `{settings['gunicorn_options']}`. Node: one process, which "
             "asks MariaDB itself. Flask: two services, as its predecessors were.\n\n"
             f"```\n{commands}\n```\n\n{versions}.\n\n" + table(("answer, bytes", "header", "body"), sizes))

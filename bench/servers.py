@@ -232,9 +232,9 @@ class Servers:
         redis = "redis-off" if name == "counter-off" else "redis"
         backend = {"frontend": "backend", "frontend-fresh": "backend", "frontend-2": "backend-2"}.get(name)
         self.need(redis, *filter(None, [backend]))
+        limits = {"MAX_CONNECTIONS": 10000, "MAX_WAITING": 10000} if name == "frontend-fresh" else {}
         self.launch(name, [os.path.join(BUILD, "tally-frontend")], PORT=self.ports[name],
-                    WORKERS=2 if name.endswith("-2") else self.workers,
-                    MAX_CONNECTIONS=10000, MAX_WAITING=10000, REDIS_URL=self.redis_url(redis),
+                    WORKERS=2 if name.endswith("-2") else self.workers, **limits, REDIS_URL=self.redis_url(redis),
                     BACKEND_URL=f"http://127.0.0.1:{self.ports[backend]}/backend" if backend else "")
         self.wait_page(name)
 
@@ -336,7 +336,8 @@ STARTERS = {
     "redis": Servers.start_redis, "redis-off": Servers.start_redis, "mariadb": Servers.start_mariadb,
     "backend": Servers.start_backend, "backend-2": Servers.start_backend,
     "frontend": Servers.start_frontend, "frontend-2": Servers.start_frontend,
-    "frontend-fresh": Servers.start_frontend, "bare-fresh": Servers.start_bare, "counter": Servers.start_frontend, "counter-off": Servers.start_frontend,
+    "frontend-fresh": Servers.start_frontend, "bare-fresh": Servers.start_bare,
+    "counter": Servers.start_frontend, "counter-off": Servers.start_frontend,
     "bare": Servers.start_bare, "nginx": Servers.start_edge, "nginx-bare": Servers.start_edge,
     "nginx-return": Servers.start_nginx_return, "nginx-lua": Servers.start_nginx_lua,
     "node": Servers.start_node, "node-page": Servers.start_node,
