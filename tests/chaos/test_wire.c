@@ -9,7 +9,7 @@
 #include "tests/support/net.h"
 #include "tests/support/suite.h"
 
-enum { ANSWER_BYTES = 24, BODY_BYTES = 400, PATIENT_MS = 3000 };
+enum { ANSWER_BYTES = 24, BODY_BYTES = 400 };
 
 static struct chaos *begin(unsigned parts, unsigned workers)
 {
@@ -20,7 +20,7 @@ static struct chaos *begin(unsigned parts, unsigned workers)
 /* The visitors bring the bytes at which it is to happen. */
 static void wait_fault(struct proxy *p, unsigned before)
 {
-    unsigned long long end = now_ms() + PATIENT_MS;
+    unsigned long long end = now_ms() + PATIENCE_MS;
     while (proxy_faults(p) == before) {
         ck_assert_msg(now_ms() < end, "no byte came at which the fault could happen");
         pause_ms(1);
@@ -146,7 +146,7 @@ START_TEST(a_batch_arrives_after_its_successor)
         } while (length < 4 || memcmp(batch, "*8\r\n", 4) != 0);
         proxy_cut_all(c->redis);
         chaos_must_recover(c);
-        load_wait_visits(c->load, 50, PATIENT_MS);
+        load_wait_visits(c->load, 50, PATIENCE_MS);
         stale += deliver_late(c->stack->redis_port, batch, length);
         free(batch);
         chaos_must_recover(c);

@@ -4,17 +4,16 @@
 
 #include <check.h>
 #include <dirent.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/mem.h"
-#include "lib/must.h"
 #include "tests/support/ask.h"
+#include "tests/support/lateness.h"
 #include "tests/support/net.h"
+#include "tests/support/preload.h"
 
 enum {
     CONNECTIONS = 24,
@@ -25,58 +24,11 @@ enum {
     PLAY_LEAST_MS = 1000,
     PLAY_MOST_MS = 15000,
     ROUNDS_LEAST = 2,
-    WATCH_EVERY_MS = 5,
     RSS_MORE_KIB = 8 * 1024,
     DESCRIPTORS_MORE = 2,
     CONNECTION_TIMEOUT_S = 3,
     CALM_MS = 3000 * CONNECTION_TIMEOUT_S
 };
-
-struct chaos_watch {
-    pthread_t thread;
-    atomic_bool over;
-    atomic_uint latest_ms; /* how much too late it was woken, at most, since it was last asked */
-    unsigned worst_ms;     /* of the whole play */
-};
-
-/* ---- how late the machine is ---- */
-
-static void *run_watch(void *arg)
-{
-    struct chaos_watch *w = arg;
-    while (!atomic_load(&w->over)) {
-        unsigned long long start = now_ms();
-        pause_ms(WATCH_EVERY_MS);
-        unsigned late = (unsigned)(now_ms() - start) - WATCH_EVERY_MS;
-        if (late > atomic_load(&w->latest_ms))
-            atomic_store(&w->latest_ms, late);
-    }
-    return NULL;
-}
-
-static struct chaos_watch *watch_new(void)
-{
-    struct chaos_watch *w = xcalloc(1, sizeof *w);
-    MUST(pthread_create(&w->thread, NULL, run_watch, w) == 0);
-    return w;
-}
-
-static unsigned watch_take(struct chaos_watch *w)
-{
-    unsigned late = atomic_exchange(&w->latest_ms, 0);
-    w->worst_ms = late > w->worst_ms ? late : w->worst_ms;
-    return late;
-}
-
-static unsigned watch_end(struct chaos_watch *w)
-{
-    atomic_store(&w->over, true);
-    pthread_join(w->thread, NULL);
-    watch_take(w);
-    unsigned worst = w->worst_ms;
-    free(w);
-    return worst;
-}
 
 /* ---- chance and time ---- */
 
@@ -85,6 +37,20 @@ unsigned chaos_seconds(void)
     const char *text = getenv("CHAOS_SECONDS");
     unsigned seconds = text ? (unsigned)strtoul(text, NULL, 10) : 0;
     return seconds ? seconds : SECONDS;
+}
+
+/* So many milliseconds, on a machine that is not ours alone CHAOS_PATIENCE times as many. */
+unsigned chaos_patient_ms(unsigned ms)
+{
+    const char *text = getenv("CHAOS_PATIENCE");
+    unsigned times = text ? (unsigned)strtoul(text, NULL, 10) : 0;
+    return ms * (times ? times : 1);
+}
+
+/* What is too late: the patience, and by how much the machine itself was late. */
+static unsigned limit_ms(const struct chaos *c, unsigned ms)
+{
+    return chaos_patient_ms(ms) + lateness_worst_ms(c->lateness);
 }
 
 static unsigned long long next_random(void)
@@ -121,11 +87,30 @@ bool chaos_goes_on(struct chaos *c)
     return c->rounds < ROUNDS_LEAST || now_ms() < c->ends_ms;
 }
 
-void chaos_freeze(struct process *p, unsigned least_ms, unsigned most_ms)
+/* ---- what happens to a process ---- */
+
+void chaos_kill(struct chaos *c, unsigned part, unsigned most_ms)
 {
+    process_kill(stack_process(c->stack, part));
+    chaos_pass(0, most_ms);
+    stack_restart(c->stack, part);
+}
+
+void chaos_freeze(struct chaos *c, unsigned part, unsigned least_ms, unsigned most_ms)
+{
+    struct process *p = stack_process(c->stack, part);
     process_freeze(p);
     chaos_pass(least_ms, most_ms);
     process_thaw(p);
+}
+
+void chaos_replace(struct chaos *c, unsigned part, unsigned most_ms)
+{
+    struct process *p = stack_process(c->stack, part);
+    process_terminate(p);
+    ck_assert_int_eq(process_wait(p, PATIENCE_MS), 0);
+    chaos_pass(0, most_ms);
+    stack_restart(c->stack, part);
 }
 
 /* ---- the stage ---- */
@@ -168,7 +153,7 @@ static void come_and_go(struct chaos *c)
 
 static unsigned wait_few_descriptors(const struct process *p, unsigned few)
 {
-    unsigned long long end = now_ms() + CALM_MS;
+    unsigned long long end = now_ms() + chaos_patient_ms(CALM_MS);
     while (count_descriptors(p) > few && now_ms() < end)
         pause_ms(20);
     return count_descriptors(p);
@@ -188,14 +173,19 @@ static void remember(struct chaos *c)
 static void make_env(struct chaos *c)
 {
     char **e = c->env;
-    *e++ = xasprintf("VISIT_TIMEOUT_MS=%d", CHAOS_DEADLINE_MS);
-    *e++ = xasprintf("FETCH_TIMEOUT_MS=%d", CHAOS_DEADLINE_MS);
+    const char *redis = c->options.by_name ? PRELOAD_REDIS_NAME : "127.0.0.1";
+    const char *backend = c->options.by_name ? PRELOAD_BACKEND_NAME : "127.0.0.1";
+    unsigned deadline_ms = CHAOS_DEADLINE_MS;
+    if (c->options.all_whole) /* a slow machine is no reason to leave a visitor without a number */
+        deadline_ms = chaos_patient_ms(deadline_ms);
+    *e++ = xasprintf("VISIT_TIMEOUT_MS=%u", deadline_ms);
+    *e++ = xasprintf("FETCH_TIMEOUT_MS=%u", deadline_ms);
     if (!(c->options.parts & STACK_NGINX)) /* which MUST be the first to close */
         *e++ = xasprintf("CONNECTION_TIMEOUT_S=%d", CONNECTION_TIMEOUT_S);
     if (c->redis)
-        *e++ = xasprintf("REDIS_URL=redis://127.0.0.1:%d/0", proxy_port(c->redis));
+        *e++ = xasprintf("REDIS_URL=redis://%s:%d/0", redis, proxy_port(c->redis));
     if (c->backend)
-        *e++ = xasprintf("BACKEND_URL=http://127.0.0.1:%d/backend", proxy_port(c->backend));
+        *e++ = xasprintf("BACKEND_URL=http://%s:%d/backend", backend, proxy_port(c->backend));
     for (const char *const *more = c->options.more_env; more && *more; more++) {
         ck_assert(e < c->env + sizeof c->env / sizeof *c->env - 1);
         *e++ = xstrdup(*more);
@@ -231,7 +221,7 @@ struct chaos *chaos_begin(const struct chaos_options *options)
     if (c->stack->frontend[0])
         wait_few_descriptors(c->stack->frontend[0], few + DESCRIPTORS_MORE);
     remember(c);
-    c->watch = watch_new();
+    c->lateness = lateness_start();
     struct stack *s = c->stack;
     int second = s->frontend[1] ? s->frontend_port[1] : 0;
     struct load_options load = {
@@ -259,13 +249,11 @@ static bool is_whole(const struct chaos *c, int port)
 static void must_recover_at(struct chaos *c, int port)
 {
     unsigned long long start = now_ms();
-    watch_take(c->watch);
     while (!is_whole(c, port)) {
         unsigned long long took = now_ms() - start;
-        ck_assert_msg(took < CHAOS_RECOVERY_MS + c->watch->worst_ms,
+        ck_assert_msg(took < limit_ms(c, CHAOS_RECOVERY_MS),
                       "not whole again after %llu ms (round %u)", took, c->rounds + 1);
         pause_ms(5);
-        watch_take(c->watch);
     }
     unsigned long long took = now_ms() - start;
     c->slowest_back = took > c->slowest_back ? took : c->slowest_back;
@@ -276,7 +264,9 @@ void chaos_must_recover(struct chaos *c)
     for (int i = 0; i < FRONTENDS; i++)
         if (c->stack->frontend[i])
             must_recover_at(c, c->stack->frontend_port[i]);
-    load_wait_visits(c->load, 1, CHAOS_RECOVERY_MS + c->watch->worst_ms);
+    if (c->stack->nginx)
+        must_recover_at(c, c->stack->nginx_port);
+    load_wait_visits(c->load, 1, limit_ms(c, CHAOS_RECOVERY_MS));
     c->rounds++;
 }
 
@@ -297,14 +287,14 @@ static void judge_answers(struct chaos *c, const struct load_result *r, unsigned
         ck_assert_msg(r->records[i].end != LOAD_ANSWERED || r->records[i].status == 200 ||
                           r->records[i].status == 503,
                       "request %zu of %zu was answered with %d", i, r->count, r->records[i].status);
-    for (size_t i = 0; c->all_whole && i < r->count; i++)
+    for (size_t i = 0; c->options.all_whole && i < r->count; i++)
         ck_assert_msg(r->records[i].number != 0 && r->records[i].users,
                       "request %zu of %zu failed: end %d, status %d, users %d", i, r->count,
                       r->records[i].end, r->records[i].status, r->records[i].users);
-    if (c->options.frontend_suffers)
+    if (c->options.front_suffers)
         return;
     load_must_be_answered(r);
-    ck_assert_msg(r->slowest_us / 1000 <= CHAOS_DEADLINE_MS * 11 / 10 + late_ms,
+    ck_assert_msg(r->slowest_us / 1000 <= chaos_patient_ms(CHAOS_DEADLINE_MS * 11 / 10) + late_ms,
                   "an answer took %u ms, and the machine was at most %u ms late",
                   r->slowest_us / 1000, late_ms);
 }
@@ -326,6 +316,10 @@ static void judge_leaks(const struct chaos_service *before)
 
 static void judge_services(struct chaos *c)
 {
+    if (c->stack->nginx) { /* it keeps connections to the frontends open for a minute */
+        process_terminate(c->stack->nginx);
+        ck_assert_int_eq(process_wait(c->stack->nginx, PATIENCE_MS), 0);
+    }
     struct process *const now[] = {c->stack->frontend[0], c->stack->frontend[1], c->stack->backend};
     for (size_t i = 0; i < sizeof now / sizeof *now; i++)
         if (now[i] && now[i] == c->before[i].process && now[i]->pid == c->before[i].pid)
@@ -334,16 +328,11 @@ static void judge_services(struct chaos *c)
             ck_assert(!now[i] || process_is_running(now[i]));
 }
 
-void chaos_all_must_be_whole(struct chaos *c)
-{
-    c->all_whole = true;
-}
-
 void chaos_end(struct chaos *c)
 {
     load_stop(c->load);
     struct load_result r = load_finish(c->load, PATIENCE_MS);
-    unsigned late_ms = watch_end(c->watch);
+    unsigned late_ms = lateness_stop(c->lateness);
     printf("# %u rounds, %zu requests, %zu visits, slowest answer %u ms, slowest return %llu ms, "
            "machine at most %u ms late\n",
            c->rounds, r.count, r.visits, r.slowest_us / 1000, c->slowest_back, late_ms);

@@ -13,14 +13,17 @@
  * itself was the victim; the services still run, hold no more descriptors and hardly more memory
  * than before, and leave with 0. How late the machine itself was (a thread looks every few
  * milliseconds) is added to the limits: what a shared machine does is no fault of the service.
- * CHAOS_SEED makes the moments the same again, CHAOS_SECONDS says how long it all may take. */
+ * CHAOS_SEED makes the moments the same again, CHAOS_SECONDS says how long it all may take, and
+ * CHAOS_PATIENCE multiplies every limit of time, and no other. */
 enum { CHAOS_DEADLINE_MS = 1000, CHAOS_RECOVERY_MS = 2000 };
 
 struct chaos_options {
     unsigned parts;              /* of the stack */
     unsigned workers;            /* of each service */
     bool through_proxy;          /* the frontends reach Redis and the backend through proxies */
-    bool frontend_suffers;       /* it is killed or frozen itself: its visitors may be lost */
+    bool by_name;                /* and by the names of preload_names */
+    bool front_suffers;          /* what visitors talk to is the victim: they may be lost */
+    bool all_whole;              /* every request must be answered with a number and users */
     const char *const *more_env; /* of the frontends, at most 8; NULL-ended, or NULL */
     unsigned connections;        /* of visitors; 0: 24 */
     unsigned crowd;              /* of silent clients that come and go before the play begins */
@@ -34,8 +37,7 @@ struct chaos {
     unsigned long long ends_ms;      /* of the play */
     unsigned long long slowest_back; /* recovery, ms */
     unsigned rounds;
-    bool all_whole;
-    struct chaos_watch *watch;
+    struct lateness *lateness;
     struct chaos_service { /* a service as it was before */
         struct process *process;
         pid_t pid;
@@ -47,8 +49,6 @@ struct chaos {
 
 /* Starts the stack, warms it up, begins the load. */
 struct chaos *chaos_begin(const struct chaos_options *options);
-/* The verdict will be stricter: every request was answered with 200 and counted, with users. */
-void chaos_all_must_be_whole(struct chaos *c);
 /* The verdict. */
 void chaos_end(struct chaos *c);
 
@@ -61,7 +61,12 @@ void chaos_pass(unsigned least_ms, unsigned most_ms);
 /* From now: within two seconds a visit is counted and answered; and, where there is a backend, a
  * page shows users. Else the test fails. */
 void chaos_must_recover(struct chaos *c);
-/* A freeze of the process for a moment, and a kill and a start of the stack's part. */
-void chaos_freeze(struct process *p, unsigned least_ms, unsigned most_ms);
+/* A part of the stack (STACK_REDIS, ...) is killed by SIGKILL, or leaves by SIGTERM and with 0; up
+ * to so long after that it starts again. Or it stands still (SIGSTOP) for a while. */
+void chaos_kill(struct chaos *c, unsigned part, unsigned most_ms);
+void chaos_replace(struct chaos *c, unsigned part, unsigned most_ms);
+void chaos_freeze(struct chaos *c, unsigned part, unsigned least_ms, unsigned most_ms);
+/* A limit of time as CHAOS_PATIENCE has it. */
+unsigned chaos_patient_ms(unsigned ms);
 /* CHAOS_SECONDS, or 60. */
 unsigned chaos_seconds(void);

@@ -107,7 +107,9 @@ void mariadb_start(struct mariadb *m)
     for (const char *const *more = m->more; more && *more; more++)
         argv[count++] = *more;
     ck_assert_uint_lt(count, ARGUMENTS_MAX);
-    const struct process_options o = {.name = "mariadb", .directory = m->directory, .argv = argv};
+    static const char *const own_clock[] = {"LD_PRELOAD=", NULL}; /* see tests/support/preload.h */
+    const struct process_options o = {
+        .name = "mariadb", .directory = m->directory, .argv = argv, .more_env = own_clock};
     process_free(m->process);
     m->process = process_start(&o);
     for (char **arg = own; *arg; arg++)

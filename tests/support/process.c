@@ -55,8 +55,8 @@ static void env_make(const char **env, const struct process_options *o)
 {
     extern char **environ;
     static const char *const kept[] = {
-        "PATH=",          "HOME=",        "TSAN_OPTIONS=", "ASAN_OPTIONS=",
-        "UBSAN_OPTIONS=", "GCOV_PREFIX=", "TMPDIR="};
+        "PATH=",        "HOME=",   "TSAN_OPTIONS=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
+        "GCOV_PREFIX=", "TMPDIR=", "LD_PRELOAD=",   "WALL_CLOCK=",   "NSS_WRAPPER_HOSTS="};
     for (char **e = environ; *e; e++)
         for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
             if (strncmp(*e, kept[k], strlen(kept[k])) == 0)
@@ -77,10 +77,12 @@ struct process *process_start(const struct process_options *o)
     int log_fd = open(p->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     ck_assert_msg(log_fd >= 0, "%s: %s", p->log_path, strerror(errno));
     pid_t parent = getpid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* what its processes leave behind is the test's to reap */
     p->pid = fork();
     ck_assert_int_ge(p->pid, 0);
     if (p->pid == 0)
         become(o, (char *const *)env, log_fd, parent);
+    setpgid(p->pid, p->pid); /* whoever of the two comes first */
     close(log_fd);
     return p;
 }
@@ -102,8 +104,11 @@ void process_kill(struct process *p)
 {
     if (p->pid == 0)
         return;
-    kill(p->pid, SIGKILL);
+    pid_t group = p->pid;
+    kill(-group, SIGKILL);
     reap(p, 0);
+    while (waitpid(-group, NULL, 0) > 0 || errno == EINTR)
+        continue;
     p->frozen = false;
 }
 
@@ -120,7 +125,7 @@ void process_free(struct process *p)
 void process_freeze(struct process *p)
 {
     int status;
-    ck_assert_int_eq(kill(p->pid, SIGSTOP), 0);
+    ck_assert_int_eq(kill(-p->pid, SIGSTOP), 0);
     ck_assert_int_eq(waitpid(p->pid, &status, WUNTRACED), p->pid);
     ck_assert_msg(WIFSTOPPED(status), "%s did not stop", p->name);
     p->frozen = true;
@@ -128,7 +133,7 @@ void process_freeze(struct process *p)
 
 void process_thaw(struct process *p)
 {
-    ck_assert_int_eq(kill(p->pid, SIGCONT), 0);
+    ck_assert_int_eq(kill(-p->pid, SIGCONT), 0);
     p->frozen = false;
 }
 

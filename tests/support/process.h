@@ -29,7 +29,8 @@ struct process *process_start(const struct process_options *options);
 /* Kills what still runs, reaps it, frees. NULL is fine. */
 void process_free(struct process *p);
 
-/* The signals. kill also reaps. */
+/* The signals; kill, freeze and thaw mean all processes that it has started too. kill also reaps.
+ */
 void process_kill(struct process *p);
 void process_freeze(struct process *p);
 void process_thaw(struct process *p);

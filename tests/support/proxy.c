@@ -215,10 +215,11 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void listen_anywhere(struct proxy *p)
+static void listen_at(struct proxy *p, const char *address, int port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     socklen_t length = sizeof at;
+    ck_assert_int_eq(inet_pton(AF_INET, address, &at.sin_addr), 1);
     p->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(p->listen_fd, 0);
     ck_assert_int_eq(bind(p->listen_fd, (struct sockaddr *)&at, sizeof at), 0);
@@ -229,9 +230,14 @@ static void listen_anywhere(struct proxy *p)
 
 struct proxy *proxy_new(int target)
 {
+    return proxy_new_at("127.0.0.1", 0, target);
+}
+
+struct proxy *proxy_new_at(const char *address, int port, int target)
+{
     struct proxy *p = xcalloc(1, sizeof *p);
     atomic_store(&p->target, target);
-    listen_anywhere(p);
+    listen_at(p, address, port);
     MUST(pthread_mutex_init(&p->lock, NULL) == 0);
     MUST(pthread_create(&p->thread, NULL, run, p) == 0);
     return p;

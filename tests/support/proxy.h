@@ -29,6 +29,8 @@ struct proxy;
 
 /* Listens on 127.0.0.1; carries to 127.0.0.1:target. */
 struct proxy *proxy_new(int target);
+/* The same at another address of this machine; port 0: any. */
+struct proxy *proxy_new_at(const char *address, int port, int target);
 /* Hangs up and frees. NULL is fine. */
 void proxy_free(struct proxy *p);
 int proxy_port(const struct proxy *p);

@@ -147,6 +147,36 @@ void stack_start_nginx(struct stack *s)
     free(conf);
 }
 
+struct process *stack_process(struct stack *s, unsigned part)
+{
+    switch (part) {
+    case STACK_REDIS:
+        return s->redis;
+    case STACK_DATABASE:
+        return s->database->process;
+    case STACK_BACKEND:
+        return s->backend;
+    case STACK_NGINX:
+        return s->nginx;
+    default:
+        return s->frontend[part == STACK_SECOND_FRONTEND];
+    }
+}
+
+void stack_restart(struct stack *s, unsigned part)
+{
+    if (part == STACK_REDIS)
+        stack_start_redis(s);
+    else if (part == STACK_DATABASE)
+        mariadb_start(s->database);
+    else if (part == STACK_BACKEND)
+        stack_start_backend(s);
+    else if (part == STACK_NGINX)
+        stack_start_nginx(s);
+    else
+        stack_start_frontend(s, part == STACK_SECOND_FRONTEND);
+}
+
 char *stack_redis(struct stack *s, const char *const *command)
 {
     enum { WORDS = 12 };

@@ -54,6 +54,9 @@ void stack_start_redis(struct stack *s);
 void stack_start_backend(struct stack *s);
 void stack_start_frontend(struct stack *s, int i);
 void stack_start_nginx(struct stack *s);
+/* The process of one part, and its start after it has ended. */
+struct process *stack_process(struct stack *s, unsigned part);
+void stack_restart(struct stack *s, unsigned part);
 /* Waits until all workers of frontend i, or of the backend, can use what they depend on. */
 void stack_wait_redis_up(struct stack *s, int i);
 void stack_wait_backend_up(struct stack *s);
