@@ -48,6 +48,7 @@ NEEDS_browser := run test browser
 NEEDS_e2e := test browser
 NEEDS_fuzz := test fuzz
 NEEDS_chaos := run test chaos
+NEEDS_soak := run test
 NEEDS_lint := lint
 NEEDS_format := lint
 NEEDS_ci := run test chaos browser lint fuzz
@@ -154,7 +155,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
         browser-test bench compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
-        container-oracle nginx-container-test ci help test-programs chaos fuzz
+        container-oracle nginx-container-test ci help test-programs chaos soak fuzz
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
 
@@ -205,6 +206,8 @@ build/release/tests/chaos/wall_clock.so: tests/chaos/wall_clock.c build/release/
 	$(call quiet,LINK)$(CC) $(TALLY_CPPFLAGS) $(TALLY_CFLAGS) -O2 -fPIC -shared $< -o $@
 chaos: build-$(notdir $(TALLY_BIN)) $(addprefix build/release/,$(CHAOS) tests/chaos/wall_clock.so) ## disasters under load, one verdict: nothing lost, nothing twice (CHAOS_SECONDS=60, CHAOS_SEED=, CHAOS_PATIENCE=1)
 	@scripts/chaos $(CHAOS)
+soak: build-$(notdir $(TALLY_BIN)) build/release/tests/soak/test_soak ## mixed load and a failure each minute for SOAK_MINUTES=30: nothing grows, nothing is lost (bench/results)
+	@scripts/soak
 fuzz: $(addprefix build/fuzz/,$(FUZZ)) ## libFuzzer on all that reads bytes from outside, FUZZ_SECONDS=30 a target (FUZZ_TARGETS="url http": those alone)
 	@scripts/fuzz $(FUZZ_TARGETS)
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "tests/support/ask.h"
 #include "tests/support/chaos.h"
+#include "tests/support/crowd.h"
 #include "tests/support/net.h"
 #include "tests/support/suite.h"
 
@@ -64,29 +65,14 @@ START_TEST(a_thousand_clients_are_slow)
 }
 END_TEST
 
-static void vanish(int fd, bool politely)
-{
-    const struct linger at_once = {.l_onoff = 1};
-    if (!politely)
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(fd);
-}
-
-/* Before the end of the request, or right behind it, by an end or by a reset. */
 START_TEST(clients_vanish_in_the_middle)
 {
-    static const char whole[] = GET "\r\n";
     struct chaos *c = chaos_begin(
         &(struct chaos_options){.parts = STACK_ALL, .workers = 2, .crowd = SLOW_CLIENTS});
     while (chaos_goes_on(c)) {
         chaos_pass(20, 60);
-        for (int i = 0; i < VANISHING; i++) {
-            int fd = net_connect(c->stack->port);
-            ck_assert_int_ge(fd, 0);
-            size_t length = chaos_random(3) ? sizeof whole - 1 : chaos_random(sizeof whole);
-            (void)send(fd, whole, length, MSG_NOSIGNAL);
-            vanish(fd, chaos_random(2));
-        }
+        for (int i = 0; i < VANISHING; i++)
+            ck_assert(crowd_vanish(c->stack->port, chaos_random(1U << 31)));
         chaos_must_recover(c);
     }
     chaos_end(c);

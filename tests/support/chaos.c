@@ -3,7 +3,6 @@
 #include "tests/support/chaos.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@ enum {
     PLAY_LEAST_MS = 1000,
     PLAY_MOST_MS = 15000,
     ROUNDS_LEAST = 2,
+    NGINX_LEAVES_OUT_MS = 2000, /* a frontend that refused it: one second, counted in whole ones */
     RSS_MORE_KIB = 8 * 1024,
     DESCRIPTORS_MORE = 2,
     CONNECTION_TIMEOUT_S = 3,
@@ -115,19 +115,6 @@ void chaos_replace(struct chaos *c, unsigned part, unsigned most_ms)
 
 /* ---- the stage ---- */
 
-static unsigned count_descriptors(const struct process *p)
-{
-    char path[64];
-    unsigned count = 0;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)p->pid);
-    DIR *directory = opendir(path);
-    ck_assert_msg(directory != NULL, "%s is gone", p->name);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
 static void run_visitors(struct chaos *c, size_t visits)
 {
     struct load *load = load_start(&(struct load_options){
@@ -154,9 +141,9 @@ static void come_and_go(struct chaos *c)
 static unsigned wait_few_descriptors(const struct process *p, unsigned few)
 {
     unsigned long long end = now_ms() + chaos_patient_ms(CALM_MS);
-    while (count_descriptors(p) > few && now_ms() < end)
+    while (process_descriptors(p) > few && now_ms() < end)
         pause_ms(20);
-    return count_descriptors(p);
+    return process_descriptors(p);
 }
 
 static void remember(struct chaos *c)
@@ -166,7 +153,7 @@ static void remember(struct chaos *c)
         if (all[i])
             c->before[i] = (struct chaos_service){.process = all[i],
                                                   .pid = all[i]->pid,
-                                                  .descriptors = count_descriptors(all[i]),
+                                                  .descriptors = process_descriptors(all[i]),
                                                   .rss_kib = process_rss_kib(all[i])};
 }
 
@@ -208,32 +195,53 @@ static void start_stack(struct chaos *c)
     stack_start_parts(c->stack);
 }
 
+static int front_port(const struct chaos *c)
+{
+    return c->stack->nginx ? c->stack->nginx_port : c->stack->port;
+}
+
+static int second_port(const struct chaos *c)
+{
+    return c->stack->frontend[1] && !c->stack->nginx ? c->stack->frontend_port[1] : 0;
+}
+
 struct chaos *chaos_begin(const struct chaos_options *options)
 {
     struct chaos *c = xcalloc(1, sizeof *c);
     c->options = *options;
     if (!c->options.connections)
         c->options.connections = CONNECTIONS;
+    if (!c->options.pause_ms)
+        c->options.pause_ms = PAUSE_MS;
     start_stack(c);
-    unsigned few = c->stack->frontend[0] ? count_descriptors(c->stack->frontend[0]) : 0;
+    unsigned few = c->stack->frontend[0] ? process_descriptors(c->stack->frontend[0]) : 0;
     come_and_go(c);
     run_visitors(c, WARM_VISITS);
     if (c->stack->frontend[0])
         wait_few_descriptors(c->stack->frontend[0], few + DESCRIPTORS_MORE);
     remember(c);
     c->lateness = lateness_start();
-    struct stack *s = c->stack;
-    int second = s->frontend[1] ? s->frontend_port[1] : 0;
-    struct load_options load = {
-        .port = {s->port, second}, .connections = c->options.connections, .pause_ms = PAUSE_MS};
-    if (s->nginx) {
-        load.port[0] = s->nginx_port;
-        load.port[1] = 0;
-    }
-    c->load = load_start(&load);
+    c->begun_ms = now_ms();
+    c->load = load_start(&(struct load_options){.port = {front_port(c), second_port(c)},
+                                                .connections = c->options.connections,
+                                                .pause_ms = c->options.pause_ms,
+                                                .zero_ms = c->begun_ms});
     load_wait_visits(c->load, 10, PATIENCE_MS);
     c->ends_ms = now_ms() + play_ms();
     return c;
+}
+
+void chaos_add_load(struct chaos *c, const struct load_options *options)
+{
+    struct load_options o = *options;
+    size_t i = 0;
+    while (c->more_loads[i])
+        i++;
+    ck_assert_uint_lt(i + 1, sizeof c->more_loads / sizeof *c->more_loads);
+    o.zero_ms = c->begun_ms;
+    if (!o.port[0])
+        o.port[0] = front_port(c);
+    c->more_loads[i] = load_start(&o);
 }
 
 /* ---- recovery ---- */
@@ -246,13 +254,13 @@ static bool is_whole(const struct chaos *c, int port)
     return !(c->options.parts & STACK_BACKEND) || !strstr(a->body, "\"users\":null");
 }
 
-static void must_recover_at(struct chaos *c, int port)
+static void must_recover_at(struct chaos *c, int port, unsigned within_ms)
 {
     unsigned long long start = now_ms();
     while (!is_whole(c, port)) {
         unsigned long long took = now_ms() - start;
-        ck_assert_msg(took < limit_ms(c, CHAOS_RECOVERY_MS),
-                      "not whole again after %llu ms (round %u)", took, c->rounds + 1);
+        ck_assert_msg(took < limit_ms(c, within_ms), "not whole again after %llu ms (round %u)",
+                      took, c->rounds + 1);
         pause_ms(5);
     }
     unsigned long long took = now_ms() - start;
@@ -261,12 +269,13 @@ static void must_recover_at(struct chaos *c, int port)
 
 void chaos_must_recover(struct chaos *c)
 {
+    unsigned front_ms = CHAOS_RECOVERY_MS + (c->stack->nginx ? NGINX_LEAVES_OUT_MS : 0);
     for (int i = 0; i < FRONTENDS; i++)
         if (c->stack->frontend[i])
-            must_recover_at(c, c->stack->frontend_port[i]);
+            must_recover_at(c, c->stack->frontend_port[i], CHAOS_RECOVERY_MS);
     if (c->stack->nginx)
-        must_recover_at(c, c->stack->nginx_port);
-    load_wait_visits(c->load, 1, limit_ms(c, CHAOS_RECOVERY_MS));
+        must_recover_at(c, c->stack->nginx_port, front_ms);
+    load_wait_visits(c->load, 1, limit_ms(c, front_ms));
     c->rounds++;
 }
 
@@ -281,11 +290,18 @@ static void judge_numbers(struct chaos *c, const struct load_result *r)
     ck_assert_uint_le(r->visits, counter);
 }
 
+static bool is_fit(const struct chaos *c, int status)
+{
+    for (size_t i = 0; i < sizeof c->options.more_statuses / sizeof(int); i++)
+        if (c->options.more_statuses[i] && status == c->options.more_statuses[i])
+            return true;
+    return status == 200 || status == 503;
+}
+
 static void judge_answers(struct chaos *c, const struct load_result *r, unsigned late_ms)
 {
     for (size_t i = 0; i < r->count; i++)
-        ck_assert_msg(r->records[i].end != LOAD_ANSWERED || r->records[i].status == 200 ||
-                          r->records[i].status == 503,
+        ck_assert_msg(r->records[i].end != LOAD_ANSWERED || is_fit(c, r->records[i].status),
                       "request %zu of %zu was answered with %d", i, r->count, r->records[i].status);
     for (size_t i = 0; c->options.all_whole && i < r->count; i++)
         ck_assert_msg(r->records[i].number != 0 && r->records[i].users,
@@ -328,23 +344,40 @@ static void judge_services(struct chaos *c)
             ck_assert(!now[i] || process_is_running(now[i]));
 }
 
-void chaos_end(struct chaos *c)
+struct load_result chaos_collect(struct chaos *c)
 {
     load_stop(c->load);
-    struct load_result r = load_finish(c->load, PATIENCE_MS);
+    for (struct load **more = c->more_loads; *more; more++)
+        load_stop(*more);
+    struct load_result all = load_finish(c->load, PATIENCE_MS);
+    for (struct load **more = c->more_loads; *more; more++) {
+        struct load_result r = load_finish(*more, PATIENCE_MS);
+        load_merge(&all, &r);
+    }
+    return all;
+}
+
+void chaos_judge(struct chaos *c, struct load_result *r)
+{
     unsigned late_ms = lateness_stop(c->lateness);
     printf("# %u rounds, %zu requests, %zu visits, slowest answer %u ms, slowest return %llu ms, "
            "machine at most %u ms late\n",
-           c->rounds, r.count, r.visits, r.slowest_us / 1000, c->slowest_back, late_ms);
+           c->rounds, r->count, r->visits, r->slowest_us / 1000, c->slowest_back, late_ms);
     fflush(stdout);
-    judge_numbers(c, &r);
-    judge_answers(c, &r, late_ms);
+    judge_numbers(c, r);
+    judge_answers(c, r, late_ms);
     judge_services(c);
-    load_done(&r);
+    load_done(r);
     stack_stop(c->stack);
     proxy_free(c->redis);
     proxy_free(c->backend);
     for (char **e = c->env; *e; e++)
         free(*e);
     free(c);
+}
+
+void chaos_end(struct chaos *c)
+{
+    struct load_result r = chaos_collect(c);
+    chaos_judge(c, &r);
 }

@@ -26,14 +26,18 @@ struct chaos_options {
     bool all_whole;              /* every request must be answered with a number and users */
     const char *const *more_env; /* of the frontends, at most 8; NULL-ended, or NULL */
     unsigned connections;        /* of visitors; 0: 24 */
+    unsigned pause_ms;           /* of each visitor; 0: 4 */
+    int more_statuses[4];        /* of answers that are fit besides 200 and 503 */
     unsigned crowd;              /* of silent clients that come and go before the play begins */
 };
 
 struct chaos {
     struct chaos_options options;
     struct stack *stack;
-    struct proxy *redis, *backend; /* NULL without through_proxy */
-    struct load *load;
+    struct proxy *redis, *backend;   /* NULL without through_proxy */
+    struct load *load;               /* of the visitors, asking for JSON */
+    struct load *more_loads[8];      /* NULL-ended */
+    unsigned long long begun_ms;     /* the records' zero_ms */
     unsigned long long ends_ms;      /* of the play */
     unsigned long long slowest_back; /* recovery, ms */
     unsigned rounds;
@@ -49,17 +53,22 @@ struct chaos {
 
 /* Starts the stack, warms it up, begins the load. */
 struct chaos *chaos_begin(const struct chaos_options *options);
-/* The verdict. */
+/* The verdict: what came of all requests, and then what is to be said of it. */
 void chaos_end(struct chaos *c);
+struct load_result chaos_collect(struct chaos *c);
+void chaos_judge(struct chaos *c, struct load_result *r);
 
+/* More visitors, of another sort, until the end; the first port is where the others ask, unless the
+ * options name one. */
+void chaos_add_load(struct chaos *c, const struct load_options *options);
 /* False once the play has lasted long enough, and has recovered twice. */
 bool chaos_goes_on(struct chaos *c);
 /* From 0 to limit - 1, from the seed. */
 unsigned chaos_random(unsigned limit);
 /* Lets some time pass, between the two. */
 void chaos_pass(unsigned least_ms, unsigned most_ms);
-/* From now: within two seconds a visit is counted and answered; and, where there is a backend, a
- * page shows users. Else the test fails. */
+/* From now: within two seconds (four through NGINX) a visit is counted; and, where there is a
+ * backend, a page shows users. Else the test fails. */
 void chaos_must_recover(struct chaos *c);
 /* A part of the stack (STACK_REDIS, ...) is killed by SIGKILL, or leaves by SIGTERM and with 0; up
  * to so long after that it starts again. Or it stands still (SIGSTOP) for a while. */

@@ -41,6 +41,7 @@ struct load {
     uv_async_t wake;
     struct load_options options;
     char *request;
+    bool head_only;
     struct connection *connections;
     unsigned live; /* connections that are not GONE */
     size_t begun;  /* requests */
@@ -70,12 +71,15 @@ static void record(struct connection *c, enum load_end end, int status, const ch
     struct load_record *r = &l->records[l->count++];
     *r = (struct load_record){.end = (uint8_t)end,
                               .status = (uint16_t)status,
+                              .kind = l->options.kind,
+                              .is_total = l->options.asks_total,
+                              .at_ms = (uint32_t)(now_ms() - l->options.zero_ms),
                               .took_us = (uint32_t)((now_ns() - c->begun_ns) / 1000)};
     if (body && status == 200) {
         r->number = number_in(body);
         r->users = !strstr(body, "\"users\":null");
     }
-    if (r->number)
+    if (r->number && !r->is_total)
         atomic_fetch_add(&l->seen_visits, 1);
     atomic_store(&l->seen_count, l->count);
 }
@@ -167,10 +171,10 @@ static void go_on(struct connection *c)
 }
 
 /* The length of the whole answer; 0: its head is not there yet. */
-static size_t answer_length(const char *text)
+static size_t answer_length(const char *text, bool head_only)
 {
     const char *end = strstr(text, "\r\n\r\n");
-    const char *length = end ? strcasestr(text, "\r\ncontent-length:") : NULL;
+    const char *length = end && !head_only ? strcasestr(text, "\r\ncontent-length:") : NULL;
     if (!end)
         return 0;
     return (size_t)(end - text) + 4 + (length && length < end ? strtoul(length + 17, NULL, 10) : 0);
@@ -214,7 +218,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *unused)
     } else {
         c->got += (size_t)n;
         c->text[c->got] = '\0';
-        size_t whole = answer_length(c->text);
+        size_t whole = answer_length(c->text, c->load->head_only);
         if (whole && c->got >= whole)
             on_answer(c);
     }
@@ -288,8 +292,11 @@ struct load *load_start(const struct load_options *options)
     *o = *options;
     o->connections = o->connections ? o->connections : CONNECTIONS;
     o->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
-    l->request = xasprintf("GET %s HTTP/1.1\r\nHost: tally.test\r\n%s\r\n", o->path ? o->path : "/",
-                           o->fields ? o->fields : "Accept: application/json\r\n");
+    o->method = o->method ? o->method : "GET";
+    l->head_only = strcmp(o->method, "HEAD") == 0;
+    l->request =
+        xasprintf("%s %s HTTP/1.1\r\nHost: tally.test\r\n%s\r\n", o->method,
+                  o->path ? o->path : "/", o->fields ? o->fields : "Accept: application/json\r\n");
     l->connections = xcalloc(o->connections, sizeof *l->connections);
     ck_assert_int_eq(uv_loop_init(&l->loop), 0);
     uv_async_init(&l->loop, &l->wake, on_wake);
@@ -338,14 +345,7 @@ struct load_result load_finish(struct load *l, unsigned deadline_ms)
     uv_thread_join(&l->thread);
     ck_assert_int_eq(uv_loop_close(&l->loop), 0);
     struct load_result r = {.records = l->records, .count = l->count};
-    for (size_t i = 0; i < r.count; i++) {
-        const struct load_record *one = &r.records[i];
-        r.ended[one->end]++;
-        r.visits += one->number != 0;
-        r.highest = one->number > r.highest ? one->number : r.highest;
-        if (one->end == LOAD_ANSWERED && one->took_us > r.slowest_us)
-            r.slowest_us = one->took_us;
-    }
+    load_sum_up(&r);
     free(l->connections);
     free(l->request);
     free(l);

@@ -22,9 +22,12 @@ enum load_end {
 struct load_record {
     uint64_t number; /* the visitor's number in the answer; 0: none */
     uint32_t took_us;
+    uint32_t at_ms;  /* when it ended, after the load's `zero_ms` */
     uint16_t status; /* 0 unless LOAD_ANSWERED */
     uint8_t end;     /* enum load_end */
+    uint8_t kind;    /* as the load's options say */
     bool users;      /* the answer listed users */
+    bool is_total;   /* the number is the counter, and nobody's own */
 };
 
 struct load_options {
@@ -36,6 +39,10 @@ struct load_options {
     const char *fields;   /* more header lines, each with CRLF; NULL: Accept: application/json */
     unsigned timeout_ms;  /* of a request; 0: 10 s */
     unsigned pause_ms;    /* of each connection after each answer; 0: none */
+    const char *method;   /* NULL: GET */
+    bool asks_total;      /* what it asks for counts nothing: a number is the counter */
+    uint8_t kind;         /* whatever the test wants to know its records by */
+    unsigned long long zero_ms; /* now_ms() from which the records' at_ms count */
 };
 
 struct load;
@@ -59,8 +66,12 @@ struct load_result {
 
 /* Waits for the end, and frees the load; the result's records are the caller's: load_done. */
 struct load_result load_finish(struct load *load, unsigned deadline_ms);
+/* What the result says of its records. */
+void load_sum_up(struct load_result *result);
 void load_done(struct load_result *result);
 
+/* Adds the records of the second to the first, and frees the second. */
+void load_merge(struct load_result *into, struct load_result *more);
 size_t load_count_status(const struct load_result *r, int status);
 /* Fails the test unless no number came twice. */
 void load_must_be_unique(const struct load_result *r);

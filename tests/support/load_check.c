@@ -1,6 +1,7 @@
 /* What a load must have brought: the judgements of tests on its records. */
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 #include "lib/mem.h"
 #include "tests/support/load.h"
 
@@ -8,6 +9,33 @@ void load_done(struct load_result *r)
 {
     free(r->records);
     *r = (struct load_result){0};
+}
+
+void load_sum_up(struct load_result *r)
+{
+    struct load_result sum = {.records = r->records, .count = r->count};
+    for (size_t i = 0; i < r->count; i++) {
+        const struct load_record *one = &r->records[i];
+        sum.ended[one->end]++;
+        if (one->end == LOAD_ANSWERED && one->took_us > sum.slowest_us)
+            sum.slowest_us = one->took_us;
+        if (one->is_total)
+            continue;
+        sum.visits += one->number != 0;
+        sum.highest = one->number > sum.highest ? one->number : sum.highest;
+    }
+    *r = sum;
+}
+
+void load_merge(struct load_result *into, struct load_result *more)
+{
+    size_t count = into->count + more->count;
+    into->records = xrealloc(into->records, (count + 1) * sizeof *into->records);
+    if (more->count)
+        memcpy(into->records + into->count, more->records, more->count * sizeof *more->records);
+    into->count = count;
+    load_sum_up(into);
+    load_done(more);
 }
 
 size_t load_count_status(const struct load_result *r, int status)
@@ -30,7 +58,7 @@ static uint64_t *sorted(const struct load_result *r)
     size_t n = 0;
     uint64_t *numbers = xcalloc(r->visits + 1, sizeof *numbers);
     for (size_t i = 0; i < r->count; i++)
-        if (r->records[i].number)
+        if (r->records[i].number && !r->records[i].is_total)
             numbers[n++] = r->records[i].number;
     qsort(numbers, n, sizeof *numbers, compare);
     return numbers;

@@ -234,14 +234,43 @@ unsigned long long process_cpu_ns(const struct process *p)
     return sum;
 }
 
-unsigned long process_rss_kib(const struct process *p)
+static unsigned long memory_kib(const struct process *p, const char *file, const char *name)
 {
     unsigned long kib = 0;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)p->pid);
+    char *path = xasprintf("/proc/%d/%s", (int)p->pid, file);
     char *text = file_read(path);
-    char *line = text ? strstr(text, "VmRSS:") : NULL;
-    ck_assert_msg(line && sscanf(line, "VmRSS: %lu", &kib) == 1, "%s has no VmRSS", path);
+    char *line = text ? strstr(text, name) : NULL;
+    ck_assert_msg(line && sscanf(line + strlen(name), "%lu", &kib) == 1, "%s has no %s", path,
+                  name);
     free(text);
+    free(path);
     return kib;
+}
+
+unsigned long process_rss_kib(const struct process *p)
+{
+    return memory_kib(p, "status", "\nVmRSS:");
+}
+
+unsigned long process_pss_kib(const struct process *p)
+{
+    return memory_kib(p, "smaps_rollup", "\nPss:");
+}
+
+unsigned long process_anonymous_kib(const struct process *p)
+{
+    return memory_kib(p, "smaps_rollup", "\nAnonymous:");
+}
+
+unsigned process_descriptors(const struct process *p)
+{
+    unsigned count = 0;
+    char *path = xasprintf("/proc/%d/fd", (int)p->pid);
+    DIR *directory = opendir(path);
+    ck_assert_msg(directory != NULL, "%s is gone", p->name);
+    for (struct dirent *d; (d = readdir(directory)) != NULL;)
+        count += d->d_name[0] != '.';
+    closedir(directory);
+    free(path);
+    return count;
 }

@@ -48,6 +48,11 @@ void process_wait_port(struct process *p, int port, unsigned deadline_ms);
 /* Runs to the end and returns the exit status; *ret_output, when asked for, is the caller's. */
 int process_run(const struct process_options *options, unsigned deadline_ms, char **ret_output);
 
-/* User and system time of all its threads in nanoseconds; resident memory in KiB. */
+/* User and system time of all its threads in nanoseconds. Memory in KiB: resident; the same with
+ * what it shares with others only by its share; what is its own and of no file. Open descriptors.
+ */
 unsigned long long process_cpu_ns(const struct process *p);
 unsigned long process_rss_kib(const struct process *p);
+unsigned long process_pss_kib(const struct process *p);
+unsigned long process_anonymous_kib(const struct process *p);
+unsigned process_descriptors(const struct process *p);

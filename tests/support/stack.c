@@ -118,7 +118,7 @@ void stack_start_nginx(struct stack *s)
     char *conf = xasprintf("%s/nginx.conf", directory);
     char *env[] = {xasprintf("NGINX_DIRECTORY=%s", directory),
                    xasprintf("NGINX_LISTEN=listen 127.0.0.1:%d;", s->nginx_port),
-                   xasprintf("NGINX_HEALTH_LISTEN=127.0.0.1:%d", port_reserve()),
+                   xasprintf("NGINX_HEALTH_LISTEN=127.0.0.1:%d", s->nginx_health_port),
                    xasprintf("NGINX_FRONTEND=127.0.0.1:%d 127.0.0.1:%d", s->frontend_port[0],
                              s->frontend_port[s->frontend[1] ? 1 : 0]),
                    xasprintf("NGINX_ACCESS_LOG=%s/access.log", directory),
@@ -268,6 +268,7 @@ struct stack *stack_start(const struct stack_options *options)
     s->redis_port = port_reserve();
     s->backend_port = port_reserve();
     s->nginx_port = port_reserve();
+    s->nginx_health_port = port_reserve();
     s->no_database_port = port_reserve();
     for (int i = 0; i < FRONTENDS; i++)
         s->frontend_port[i] = port_reserve();

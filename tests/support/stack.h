@@ -35,7 +35,7 @@ struct stack_options {
 struct stack {
     struct stack_options options;
     char *directory;
-    int redis_port, backend_port, frontend_port[FRONTENDS], nginx_port;
+    int redis_port, backend_port, frontend_port[FRONTENDS], nginx_port, nginx_health_port;
     struct process *redis, *backend, *frontend[FRONTENDS], *nginx;
     struct mariadb *database; /* NULL: DATABASE_URI leads to a port where nobody listens */
     int no_database_port;
