@@ -40,6 +40,17 @@ def settled_total(port):
     return now
 
 
+def parse_busy(text, core):
+    """Microseconds in which a core ran some process, or another machine's: of /proc/stat."""
+    user, nice, system, _, _, _, _, steal = map(int, re.search(rf"^cpu{core}((?: \d+){{8}})", text, re.M)[1].split())
+    return (user + nice + system + steal) * 1_000_000 // servers.TICK
+
+
+def busy_us():
+    with open("/proc/stat", encoding="ascii") as stat:
+        return parse_busy(stat.read(), servers.SERVER_CORE)
+
+
 def calls_so_far(all_servers, row):
     """What the metrics of the row's services say, by dependency."""
     found = {}
@@ -92,11 +103,14 @@ def measure(all_servers, name, row, seconds, connections):
     before = settled_total(port) if row.counts else None
     calls = calls_so_far(all_servers, row)
     cpu = {server: all_servers.cpu_us(server) for server in row.servers}
+    busy, began = busy_us(), time.monotonic()
     result = wrk(port, seconds, connections,
                  lambda: memory.update((server, all_servers.memory_kib(server)) for server in row.servers))
     if row.counts:
         result["counted"] = settled_total(port) - before
     result["cpu"] = {server: all_servers.cpu_us(server) - spent for server, spent in cpu.items()}
+    others = busy_us() - busy - sum(result["cpu"].values())
+    result["others"] = round(max(others / 1e6 / (time.monotonic() - began), 0), 3)
     result["calls"] = {key: value - calls.get(key, 0) for key, value in calls_so_far(all_servers, row).items()}
     result["memory"] = memory
     result["void"] = void_reason(result, connections)

@@ -261,6 +261,15 @@ def void_part(data):
                               "open at a round's end apart."]) + "\n"
 
 
+def others_line(data):
+    """How much of the servers' core went to anything but the row under load; empty where no round says so."""
+    shares = [100 * one["others"] for where, one in all_rounds(data) if "others" in one and where != "edge"]
+    if not shares:
+        return ""
+    return (f"Other programs had {statistics.median(shares):.0f} % of the servers' core in the median of the rounds, "
+            f"{max(shares):.0f} % at most.\n")
+
+
 def setting_part(data):
     about = data["about"]
     settings, on = about["settings"], about["machine"]
@@ -292,7 +301,7 @@ def markdown(data, picture):
                              ("open", "8,000 connections", open_part), ("calls", "System calls", calls_part)):
         if key in data:
             parts += [f"## {title}\n", make(data[key])]
-    parts += ["## Void rounds\n", void_part(data), "## How\n", setting_part(data)]
+    parts += ["## Void and disturbed rounds\n", void_part(data), others_line(data), "## How\n", setting_part(data)]
     return "\n".join(part for part in parts if part)
 
 

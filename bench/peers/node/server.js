@@ -14,7 +14,7 @@ const escaped = (text) => text.replace(/[&<>"']/g, (c) => entities[c]);
 
 async function readUsers() {
     if (!database) return '';
-    const [rows] = await database.query('SELECT userName FROM users ORDER BY id');
+    const [rows] = await database.execute('SELECT userName FROM users ORDER BY id');
     return rows.map((row) => `<p>${escaped(row.userName)}</p>\n`).join('');
 }
 
