@@ -1,27 +1,35 @@
 """A play's cast for the end-to-end tests: the whole stack by compose on the real engine, and visitors who keep count.
 
 Each Stack is a compose project of its own on a free port; what it made is gone after `down`. Images are those of
-IMAGE_TAG. COMPOSE_BIN names the compose to use; else the machine's.
+IMAGE_TAG, and the database is DB_IMAGE; COMPOSE names the compose to use, else it is the machine's. The deadlines are for a
+machine that has much else to do: they end a test that hangs, and measure nothing.
 """
 
 import http.client
 import json
 import os
+import random
+import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
 import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-DEADLINE = 60
+DEADLINE = 180
 SERVICES = ["frontend-1", "frontend-2", "backend-1", "backend-2", "redis", "mysql", "nginx"]
 ONE_SHOT = ["secrets", "migrate"]
+DB_IMAGE = os.environ.get("DB_IMAGE", "mysql:8.4")
+# In a shell of the database's container, whichever database it is.
+DB_CLIENT = "$(command -v mysql || command -v mariadb)"
+DB_ADMIN = "$(command -v mysqladmin || command -v mariadb-admin)"
 
 
-def run(*command, check=True, env=None, stdin=subprocess.DEVNULL, timeout=180, binary=False):
+def run(*command, check=True, env=None, stdin=subprocess.DEVNULL, timeout=600, binary=False):
     """What the command printed; both streams are in the error when it fails."""
     done = subprocess.run(command, stdin=stdin, capture_output=True, text=not binary, check=False, cwd=ROOT,
                           env=env, timeout=timeout)
@@ -44,9 +52,20 @@ def wait_for(condition, what, seconds=DEADLINE):
     return value
 
 
+def new_name():
+    """For a container, network or project of a test."""
+    return f"{os.environ.get('E2E_NAME', 'tally-e2e')}-{uuid.uuid4().hex[:8]}"
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """Of those that no connection is given by the machine while a stack is on its way up."""
+    while True:
+        port = random.randrange(20000, 32000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 def image(service):
@@ -66,15 +85,15 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(port, path="/", accept="application/json", timeout=10, tls=None, method="GET"):
+def ask(port, path="/", accept="application/json", timeout=10, tls=None, host="127.0.0.1"):
     """One request on a connection of its own; an OSError when there is no answer."""
     if tls:
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=tls)
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=tls)
     else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        connection = http.client.HTTPConnection(host, port, timeout=timeout)
     began = time.monotonic()
     try:
-        connection.request(method, path, headers={"Accept": accept})
+        connection.request("GET", path, headers={"Accept": accept})
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read().decode(), time.monotonic() - began)
     except (http.client.HTTPException, OSError) as error:
@@ -95,7 +114,8 @@ class Visitors:
 
     def __init__(self, port, count=4, timeout=12):
         self.port, self.timeout = port, timeout
-        self.numbers, self.failures, self.degraded, self.pods = [], [], 0, set()
+        self.numbers, self.failures, self.degraded = [], [], 0
+        self.pods, self.versions = set(), set()
         self.slowest = 0.0
         self.lock, self.leaving = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self.visit, daemon=True) for _ in range(count)]
@@ -118,7 +138,7 @@ class Visitors:
                 self.keep(answer)
             except OSError as error:
                 self.fail(f"no answer: {error}")
-            time.sleep(0.004)
+            time.sleep(0.01)
 
     def keep(self, answer):
         if answer.status != 200:
@@ -128,6 +148,7 @@ class Visitors:
         with self.lock:
             self.numbers.append(data["visitor"])
             self.pods.add(data["served_by"])
+            self.versions.add(data["version"])
             self.degraded += data.get("users") is None
             self.slowest = max(self.slowest, answer.seconds)
 
@@ -136,21 +157,17 @@ class Visitors:
             self.failures.append(why)
         time.sleep(0.02)
 
-    def await_more(self, count=20, seconds=30):
-        """Until so many more visits were answered, and half of them in a row without a failure."""
+    def await_more(self, count=20, seconds=DEADLINE):
+        """Until so many more visits were answered."""
         goal = len(self.numbers) + count
         wait_for(lambda: len(self.numbers) >= goal, f"{count} more visits; failures: {self.failures[-3:]}", seconds)
 
-    def await_healthy(self, seconds=30):
+    def await_healthy(self, seconds=DEADLINE):
         """Until fifty visits in a row came back whole."""
         def whole():
             failed, degraded, goal = len(self.failures), self.degraded, len(self.numbers) + 50
-            end = time.monotonic() + 10
-            while len(self.numbers) < goal and time.monotonic() < end:
-                if len(self.failures) > failed or self.degraded > degraded:
-                    return False
-                time.sleep(0.01)
-            return len(self.numbers) >= goal
+            wait_for(lambda: len(self.numbers) >= goal or len(self.failures) > failed or self.degraded > degraded, "visits", seconds)
+            return len(self.failures) == failed and self.degraded == degraded
         wait_for(whole, f"the stack to be whole again; failures: {self.failures[-3:]}", seconds)
 
 
@@ -158,7 +175,7 @@ class Stack:
     """The whole stack as a compose project of its own."""
 
     def __init__(self, *files, **settings):
-        self.name = f"tally-e2e-{uuid.uuid4().hex[:8]}"
+        self.name = new_name()
         self.port = free_port()
         self.command = ["scripts/compose"] + [part for file in files for part in ("-f", file)]
         self.env = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "HTTP_PORT": str(self.port),
@@ -167,16 +184,17 @@ class Stack:
         self.helpers = []
 
     def compose(self, *command, **options):
-        return run(*self.command, *command, env=self.env, **options)
+        return run(*self.command, *command, **{"env": self.env, **options})
 
-    def up(self, *services, **options):
-        self.compose("up", "-d", "--no-build", *services, **options)
+    def up(self, *services, **settings):
+        """With these settings beside the stack's own."""
+        self.compose("up", "-d", "--no-build", *services, env={**self.env, **settings})
 
     def down(self, volumes=True):
         """With its volumes there is nothing to save: then what runs is killed, which is quicker."""
         mine = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self.name}").split() if volumes else []
         if mine + self.helpers:
-            docker("rm", "-f", *mine, *self.helpers, check=False)
+            docker("rm", "-f", "-v", *mine, *self.helpers, check=False)
         self.helpers = []
         self.compose("down", "--remove-orphans", "-t", "20", *(["-v"] if volumes else []))
 
@@ -223,16 +241,25 @@ class Stack:
             return False
         return answer.status == 200 and answer.json()["users"] is not None
 
-    def await_whole(self, seconds=DEADLINE):
+    def await_whole(self):
         """Both frontends and both backends answer: a dozen whole visits in a row."""
-        wait_for(lambda: all(self.is_whole() for _ in range(12)), "visits with number and users", seconds)
+        wait_for(lambda: all(self.is_whole() for _ in range(12)), "visits with number and users")
+
+    def await_first_answer(self):
+        """The first answer there is, whatever it says."""
+        def first():
+            try:
+                return self.visit()
+            except OSError:
+                return None
+        return wait_for(first, "an answer")
 
     def recreate_elsewhere(self, service):
         """Puts a new container in the place of one, which will get another address: something sits on the old one."""
         before = self.addresses(service)
-        docker("rm", "-f", self.id(service))
+        docker("rm", "-f", "-v", self.id(service))
         for network, address in before.items():
-            helper = docker("run", "-d", "--network", f"{self.name}_{network}", "--ip", address, "--entrypoint", "sleep",
+            helper = docker("run", "-d", "--name", new_name(), "--network", f"{self.name}_{network}", "--ip", address, "--entrypoint", "sleep",
                             image("nginx"), "300", check=False).strip()
             if helper:
                 self.helpers.append(helper)
@@ -244,29 +271,62 @@ class Stack:
 
     def secrets(self):
         """Every secret there is, by the volume that holds it."""
-        found = {}
-        for volume in docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={self.name}").split():
-            name = volume.removeprefix(self.name + "_")
-            if name.startswith("secret-"):
-                text = docker("run", "--rm", "--network", "none", "-v", f"{volume}:/s:ro", "--user", "0", "--entrypoint", "sh",
-                              "redis:8", "-c", "cat /s/*")
-                found[name] = text
-        return found
+        volumes = docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={self.name}").split()
+        names = [v.removeprefix(self.name + "_") for v in volumes if v.startswith(self.name + "_secret-")]
+        mounts = [part for name in names for part in ("-v", f"{self.name}_{name}:/{name}:ro")]
+        said = docker("run", "--rm", "--network", "none", *mounts, "--user", "0", "--entrypoint", "sh", "redis:8", "-c",
+                      'for name; do cat "/$name"/*; printf "\\0"; done', "sh", *names)
+        return dict(zip(names, said.split("\0")))
+
+    def sql(self, text):
+        """What root sees; the password stays in the container."""
+        return docker("exec", self.id("mysql"), "sh", "-c", 'MYSQL_PWD="$(cat /run/secrets/database-root/password)" '
+                      f'{DB_CLIENT} -h 127.0.0.1 -u root --default-character-set=utf8mb4 tally -Ne "$0" 2>/dev/null', text)
+
+    def users(self):
+        return [user["userName"] for user in self.visit().json()["users"]]
 
 
 class StackCase(unittest.TestCase):
     """Tests that share one stack; each finds it whole and leaves it so."""
 
-    settings = {}
+    files, settings = (), {}
 
     @classmethod
     def setUpClass(cls):
-        cls.stack = Stack(**cls.settings)
+        cls.stack = Stack(*cls.files, **cls.settings)
         cls.addClassCleanup(cls.stack.down)
         cls.start()
 
     @classmethod
     def start(cls):
         cls.stack.up()
-        cls.was_whole = cls.stack.is_whole()
         cls.stack.await_whole()
+
+    def backup(self):
+        """The folder of a new one."""
+        directory = os.path.join(tempfile.mkdtemp(prefix="tally-e2e."), "backup")
+        self.addCleanup(shutil.rmtree, os.path.dirname(directory))
+        run("scripts/backup", directory, env=self.stack.env)
+        return directory
+
+
+class PlayCase(StackCase):
+    """Plays that happen while visits go on; settle is the verdict of each."""
+
+    files = ("docker-compose.yml", "tests/e2e/patient.yml")
+    VISITORS = 4
+    # What a visitor may wait at most: the longest deadline of a service, and as long again on a busy machine.
+    PATIENCE = 10
+
+    def setUp(self):
+        self.before = self.stack.total()
+        self.visitors = Visitors(self.stack.port, self.VISITORS)
+
+    def settle(self):
+        """No number twice, none that was not counted, nobody kept waiting."""
+        numbers = self.visitors.numbers
+        self.assertEqual(len(set(numbers)), len(numbers), "a number came twice")
+        self.assertGreater(min(numbers), self.before)
+        self.assertLessEqual(max(numbers), self.stack.total())
+        self.assertLess(self.visitors.slowest, self.PATIENCE)

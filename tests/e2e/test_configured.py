@@ -2,13 +2,15 @@
 """Who may do and see what in the compose stack."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import ONE_SHOT, SERVICES, StackCase, docker, image, passwords_of  # noqa: E402
+from engine import DB_ADMIN, DB_CLIENT, DB_IMAGE, ONE_SHOT, SERVICES, StackCase, docker, image, new_name, passwords_of, run, wait_for  # noqa: E402
 
 # Who mounts which secret: nobody else may.
 READERS = {
@@ -24,10 +26,49 @@ USERS = {"frontend-1": "65532", "frontend-2": "65532", "backend-1": "65532", "ba
 
 
 class Configured(StackCase):
-    def test_up_returns_when_a_visit_is_whole(self):
-        self.assertTrue(self.was_whole)
-        self.assertEqual(self.stack.inspect("migrate")["RestartCount"], 0, "the database's health check passed too early")
+    @classmethod
+    def start(cls):
+        cls.stack.up()
+        cls.stack.await_status("nginx", "healthy")
+        cls.first = cls.stack.visit()
+        cls.stack.await_whole()
+
+    def test_the_first_visit_is_whole(self):
+        self.assertEqual((self.first.status, self.first.json()["visitor"]), (200, 1))
+        self.assertIn({"userName": "Bob"}, self.first.json()["users"])
+        for service in SERVICES + ONE_SHOT:
+            self.assertEqual(self.stack.inspect(service)["RestartCount"], 0, f"{service} was started too early")
         self.assertEqual(self.stack.inspect("migrate")["State"]["ExitCode"], 0)
+
+    def test_the_database_is_not_healthy_during_the_first_starts_preparation(self):
+        """A server that listens on its socket only prepares; it is held there by a script of the first start."""
+        check = self.stack.inspect("mysql")["Config"]["Healthcheck"]["Test"][1]
+        scripts = tempfile.mkdtemp(prefix="tally-e2e.")
+        self.addCleanup(shutil.rmtree, scripts)
+        with open(os.path.join(scripts, "hold.sh"), "w", encoding="ascii") as file:
+            file.write("until [ -e /docker-entrypoint-initdb.d/go ]; do sleep 0.1; done\n")
+        os.chmod(scripts, 0o755)
+        server = docker("run", "-d", "--name", new_name(), "--network", "none", "--tmpfs", "/var/lib/mysql:uid=999", "-v", f"{scripts}:/docker-entrypoint-initdb.d:ro",
+                        "-e", "MYSQL_ALLOW_EMPTY_PASSWORD=1", "-e", "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1", DB_IMAGE).strip()
+        self.addCleanup(docker, "rm", "-f", "-v", server)
+
+        def passes(command):
+            return subprocess.run(["docker", "exec", server, "sh", "-c", command], capture_output=True, check=False).returncode == 0
+
+        wait_for(lambda: passes(f"{DB_ADMIN} ping -h localhost"), "the server that prepares")
+        self.assertFalse(passes(check))
+        with open(os.path.join(scripts, "go"), "w", encoding="ascii"):
+            pass
+        wait_for(lambda: passes(check), "the server itself")
+
+    def test_what_runs_is_of_this_commit(self):
+        revision = os.environ.get("REVISION") or run("git", "rev-parse", "--short=12", "HEAD").strip()
+        self.assertEqual(self.stack.visit().json()["version"], revision)
+
+    def test_up_again_changes_nothing(self):
+        before = [self.stack.id(service) for service in SERVICES]
+        self.stack.up()
+        self.assertEqual([self.stack.id(service) for service in SERVICES], before)
 
     def test_the_page_shows_number_pod_and_users(self):
         page = self.stack.visit(accept="text/html").body
@@ -68,6 +109,8 @@ class Configured(StackCase):
         for service in SERVICES + ONE_SHOT:
             for mount in self.stack.inspect(service)["Mounts"]:
                 name = mount.get("Name", "").removeprefix(self.stack.name + "_")
+                if mount["Type"] == "volume":
+                    self.assertTrue(mount["Name"].startswith(self.stack.name), f"{service} has a volume without a name")
                 if name.startswith("secret-"):
                     readers.setdefault(name, set()).add(service)
                     self.assertEqual(mount["RW"], service == "secrets", f"{service}: {name}")
@@ -109,7 +152,7 @@ class Configured(StackCase):
         uri = self.stack.secrets()["secret-database"]
         password = uri.split(":")[2].split("@")[0]
         done = docker("exec", self.stack.id("mysql"), "sh", "-c",
-                      f"MYSQL_PWD={password} mysql -h 127.0.0.1 -u tally tally -e 'DROP TABLE users' 2>&1; true")
+                      f"MYSQL_PWD={password} {DB_CLIENT} -h 127.0.0.1 -u tally tally -e 'DROP TABLE users' 2>&1; true")
         self.assertIn("denied", done)
 
     def test_stores_are_not_reachable_from_the_edge(self):

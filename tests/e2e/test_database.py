@@ -7,12 +7,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
-import uuid
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import docker, image, run, wait_for  # noqa: E402
+from engine import DB_IMAGE, docker, image, new_name, run, wait_for  # noqa: E402
 
 PASSWORD = "a p@ss:w/ord%"
 QUOTED = "a%20p%40ss%3Aw%2Ford%25"
@@ -32,7 +31,7 @@ def make_certificates(directory):
 class Database(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.name = f"tally-e2e-{uuid.uuid4().hex[:8]}"
+        cls.name = new_name()
         cls.directory = tempfile.mkdtemp(prefix="tally-e2e.")
         cls.addClassCleanup(shutil.rmtree, cls.directory)
         make_certificates(cls.directory)
@@ -40,9 +39,9 @@ class Database(unittest.TestCase):
         cls.addClassCleanup(docker, "network", "rm", cls.name)
         docker("run", "-d", "--name", cls.name, "--network", cls.name, "--network-alias", "mysql", "--network-alias", "elsewhere",
                "--tmpfs", "/var/lib/mysql:uid=999", "-v", f"{cls.directory}:/tls:ro", "-e", f"MYSQL_ROOT_PASSWORD={PASSWORD}",
-               os.environ.get("DB_IMAGE", "mysql:8.4"), "--ssl-ca=/tls/ca.pem", "--ssl-cert=/tls/server.pem", "--ssl-key=/tls/server.key")
+               DB_IMAGE, "--ssl-ca=/tls/ca.pem", "--ssl-cert=/tls/server.pem", "--ssl-key=/tls/server.key")
         cls.addClassCleanup(docker, "rm", "-f", "-v", cls.name)
-        wait_for(cls.is_up, "MySQL", 120)
+        wait_for(cls.is_up, "MySQL")
 
     @classmethod
     def is_up(cls):
@@ -51,7 +50,7 @@ class Database(unittest.TestCase):
     def migrate(self, user, host="mysql", tls="off", ca=None):
         """Status and words of the image's --migrate and --seed, which log in as root and make the user."""
         self.__class__.last = f"mysql://{user}:{QUOTED}@{host}:3306/tally"
-        command = ["docker", "run", "--rm", "--network", self.name, "--read-only", "--cap-drop", "ALL", "-v", f"{self.directory}:/tls:ro",
+        command = ["docker", "run", "--rm", "--name", new_name(), "--network", self.name, "--read-only", "--cap-drop", "ALL", "-v", f"{self.directory}:/tls:ro",
                    "-e", f"DATABASE_URI={self.last}", "-e", f"MIGRATE_DATABASE_URI=mysql://root:{QUOTED}@{host}:3306/tally",
                    "-e", f"DATABASE_TLS={tls}", "-e", "MIGRATE_TIMEOUT_S=5", *(["-e", f"DATABASE_CA_FILE=/tls/{ca}"] if ca else []),
                    image("backend"), "--migrate", "--seed"]
@@ -61,13 +60,13 @@ class Database(unittest.TestCase):
 
     def users_of(self, user, tls, ca=None):
         """What a backend that logs in as this user serves; a fresh user is in no cache of the server's."""
-        container = docker("run", "-d", "--network", self.name, "-v", f"{self.directory}:/tls:ro", "-e", f"DATABASE_TLS={tls}",
+        container = docker("run", "-d", "--name", new_name(), "--network", self.name, "-v", f"{self.directory}:/tls:ro", "-e", f"DATABASE_TLS={tls}",
                            "-e", f"DATABASE_URI=mysql://{user}:{QUOTED}@mysql:3306/tally", *(["-e", f"DATABASE_CA_FILE=/tls/{ca}"] if ca else []),
                            image("backend")).strip()
         try:
             address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container).strip()
             read = lambda: run("curl", "-fsS", "--max-time", "3", f"http://{address}:5001/backend", check=False)  # noqa: E731
-            return wait_for(read, f"users: {docker('logs', container)}", 20)
+            return wait_for(read, f"users: {docker('logs', container)}")
         finally:
             docker("rm", "-f", container)
 

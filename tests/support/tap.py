@@ -1,18 +1,26 @@
 """Runs unittest cases and reports in TAP, for scripts/run-tests."""
 
 import sys
+import time
 import unittest
 
 
 class TapResult(unittest.TestResult):
+    """Each result is printed when it is there, so that a program that is killed has told what it knew."""
+
     def __init__(self):
         super().__init__()
-        self.lines = []
+        self.count = 0
+        self.began = time.monotonic()
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
 
     def say(self, result, test, note="", why=""):
+        self.count += 1
         name = test.id().rpartition("__main__.")[2]
-        self.lines.append(f"{result} {len(self.lines) + 1} - {name}{note}" +
-                          "".join(f"\n# {line}" for line in why.splitlines()))
+        print(f"{result} {self.count} - {name}{note}", *why.splitlines(), f"{time.monotonic() - self.began:.1f} s", sep="\n# ", flush=True)
 
     def addSuccess(self, test):
         self.say("ok", test)
@@ -38,6 +46,5 @@ def main():
     """Runs all cases of the script, prints TAP, and exits with 1 when one failed."""
     result = TapResult()
     unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"]).run(result)
-    print("\n".join(result.lines))
-    print(f"1..{len(result.lines)}")
+    print(f"1..{result.count}")
     sys.exit(not result.wasSuccessful())
