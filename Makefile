@@ -247,7 +247,7 @@ registry-login: ## log docker in to REGISTRY with REGISTRY_USER and REGISTRY_PAS
 	@ci/registry-login
 .PHONY: registry-login
 
-ci: ## all checks but e2e, chaos in its short form
+ci: ## all checks, chaos in its short form
 	@scripts/ci
 
 help: ## list the targets
