@@ -42,13 +42,13 @@ def docker(*command, **options):
     return run("docker", *command, **options)
 
 
-def wait_for(condition, what, seconds=DEADLINE):
-    """What the condition returns, once it is true."""
+def wait_for(condition, what, seconds=DEADLINE, pause=0.05):
+    """What the condition returns, once it is true. The pause between two looks is longer where a look starts programs."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.05)
+        time.sleep(pause)
     return value
 
 
@@ -110,11 +110,13 @@ def unverified():
 
 
 class Visitors:
-    """Visits without a pause from some connections at a time, until told to stop; every answer is kept."""
+    """Visits without a pause from some connections at a time, until told to stop; every answer is kept.
+
+    degraded: how long those without users took."""
 
     def __init__(self, port, count=4, timeout=12):
         self.port, self.timeout = port, timeout
-        self.numbers, self.failures, self.degraded = [], [], 0
+        self.numbers, self.failures, self.degraded = [], [], []
         self.pods, self.versions = set(), set()
         self.slowest = 0.0
         self.lock, self.leaving = threading.Lock(), threading.Event()
@@ -142,14 +144,15 @@ class Visitors:
 
     def keep(self, answer):
         if answer.status != 200:
-            self.fail(f"{answer.status}: {answer.body[:200]}")
+            self.fail(f"{answer.status} after {answer.seconds:.1f} s: {answer.body[:200]}")
             return
         data = answer.json()
         with self.lock:
             self.numbers.append(data["visitor"])
             self.pods.add(data["served_by"])
             self.versions.add(data["version"])
-            self.degraded += data.get("users") is None
+            if data.get("users") is None:
+                self.degraded.append(round(answer.seconds, 1))
             self.slowest = max(self.slowest, answer.seconds)
 
     def fail(self, why):
@@ -165,9 +168,9 @@ class Visitors:
     def await_healthy(self, seconds=DEADLINE):
         """Until fifty visits in a row came back whole."""
         def whole():
-            failed, degraded, goal = len(self.failures), self.degraded, len(self.numbers) + 50
-            wait_for(lambda: len(self.numbers) >= goal or len(self.failures) > failed or self.degraded > degraded, "visits", seconds)
-            return len(self.failures) == failed and self.degraded == degraded
+            failed, degraded, goal = len(self.failures), len(self.degraded), len(self.numbers) + 50
+            wait_for(lambda: len(self.numbers) >= goal or len(self.failures) > failed or len(self.degraded) > degraded, "visits", seconds)
+            return len(self.failures) == failed and len(self.degraded) == degraded
         wait_for(whole, f"the stack to be whole again; failures: {self.failures[-3:]}", seconds)
 
 
@@ -219,7 +222,7 @@ class Stack:
         return state.get("Health", {}).get("Status") or state["Status"]
 
     def await_status(self, service, wanted, seconds=DEADLINE):
-        wait_for(lambda: self.id(service) and self.status(service) == wanted, f"{service} to be {wanted}", seconds)
+        wait_for(lambda: self.id(service) and self.status(service) == wanted, f"{service} to be {wanted}", seconds, pause=0.5)
 
     def visit(self, **options):
         return ask(self.port, **options)
@@ -255,19 +258,21 @@ class Stack:
         return wait_for(first, "an answer")
 
     def recreate_elsewhere(self, service):
-        """Puts a new container in the place of one, which will get another address: something sits on the old one."""
+        """Puts a new container in the place of one, which gets another address: a helper sits on the old one until remove_helpers."""
         before = self.addresses(service)
         docker("rm", "-f", "-v", self.id(service))
         for network, address in before.items():
             helper = docker("run", "-d", "--name", new_name(), "--network", f"{self.name}_{network}", "--ip", address, "--entrypoint", "sleep",
-                            image("nginx"), "300", check=False).strip()
+                            image("nginx"), "3600", check=False).strip()
             if helper:
                 self.helpers.append(helper)
         self.up("--no-deps", service)
-        after = self.addresses(service)
-        while self.helpers:
-            docker("rm", "-f", self.helpers.pop(), check=False)
-        return before, after
+        return before, self.addresses(service)
+
+    def remove_helpers(self):
+        if self.helpers:
+            docker("rm", "-f", *self.helpers)
+        self.helpers = []
 
     def secrets(self):
         """Every secret there is, by the volume that holds it."""
