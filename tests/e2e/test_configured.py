@@ -55,11 +55,11 @@ class Configured(StackCase):
         def passes(command):
             return subprocess.run(["docker", "exec", server, "sh", "-c", command], capture_output=True, check=False).returncode == 0
 
-        wait_for(lambda: passes(f"{DB_ADMIN} ping -h localhost"), "the server that prepares")
+        wait_for(lambda: passes(f"{DB_ADMIN} ping -h localhost"), "the server that prepares", pause=0.5)
         self.assertFalse(passes(check))
         with open(os.path.join(scripts, "go"), "w", encoding="ascii"):
             pass
-        wait_for(lambda: passes(check), "the server itself")
+        wait_for(lambda: passes(check), "the server itself", pause=0.5)
 
     def test_what_runs_is_of_this_commit(self):
         revision = os.environ.get("REVISION") or run("git", "rev-parse", "--short=12", "HEAD").strip()

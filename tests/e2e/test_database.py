@@ -41,7 +41,7 @@ class Database(unittest.TestCase):
                "--tmpfs", "/var/lib/mysql:uid=999", "-v", f"{cls.directory}:/tls:ro", "-e", f"MYSQL_ROOT_PASSWORD={PASSWORD}",
                DB_IMAGE, "--ssl-ca=/tls/ca.pem", "--ssl-cert=/tls/server.pem", "--ssl-key=/tls/server.key")
         cls.addClassCleanup(docker, "rm", "-f", "-v", cls.name)
-        wait_for(cls.is_up, "MySQL")
+        wait_for(cls.is_up, "MySQL", pause=0.5)
 
     @classmethod
     def is_up(cls):
@@ -66,7 +66,7 @@ class Database(unittest.TestCase):
         try:
             address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container).strip()
             read = lambda: run("curl", "-fsS", "--max-time", "3", f"http://{address}:5001/backend", check=False)  # noqa: E731
-            return wait_for(read, f"users: {docker('logs', container)}")
+            return wait_for(read, f"users: {docker('logs', container)}", pause=0.2)
         finally:
             docker("rm", "-f", container)
 

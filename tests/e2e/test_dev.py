@@ -43,13 +43,13 @@ class Dev(unittest.TestCase):
 
     def test_a_change_is_compiled_and_served(self):
         self.stack.up("--no-deps", "secrets", "frontend-1")
-        wait_for(lambda: "<title>Tally" in self.page(), "the page")
+        wait_for(lambda: "<title>Tally" in self.page(), "the page", pause=0.5)
         self.edit("frontend/home.c", "#include", "this does not compile\n#include")
-        wait_for(lambda: "this does not compile" in self.stack.logs(), "the compiler's complaint")
+        wait_for(lambda: "this does not compile" in self.stack.logs(), "the compiler's complaint", pause=1)
         self.assertIn("<title>Tally", self.page())
         self.edit("frontend/home.c", "this does not compile\n", "")
         self.edit(PAGE, "<title>", "<title>Changed ")
-        wait_for(lambda: "<title>Changed " in self.page(), "the changed page")
+        wait_for(lambda: "<title>Changed " in self.page(), "the changed page", pause=0.5)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class AnyOrder(unittest.TestCase):
         stack.await_whole()
         self.assertEqual(stack.visit().json()["visitor"], stack.total())
         for service in SERVICES:
-            wait_for(lambda name=service: stack.status(name) == "healthy", f"{service} to be healthy")
+            wait_for(lambda name=service: stack.status(name) == "healthy", f"{service} to be healthy", pause=0.5)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ class Releases(PlayCase):
     def test_visits_are_exact_through_two_frontends(self):
         with self.visitors as v:
             v.await_more(400)
-        self.assertEqual((v.failures, v.degraded), ([], 0))
+        self.assertEqual((v.failures, v.degraded), ([], []))
         self.assertEqual(sorted(v.numbers), list(range(self.before + 1, self.before + 1 + len(v.numbers))))
         self.assertEqual(self.stack.total(), self.before + len(v.numbers))
         self.assertEqual(v.pods, {"frontend-1", "frontend-2"})
@@ -29,7 +29,7 @@ class Releases(PlayCase):
             self.stack.await_status("frontend-1", "healthy")
             v.pods.clear()
             v.await_more(200)
-        self.assertEqual((v.failures, v.degraded), ([], 0))
+        self.assertEqual((v.failures, v.degraded), ([], []))
         self.assertIn("frontend-1", v.pods)
         self.settle()
 
@@ -40,7 +40,7 @@ class Releases(PlayCase):
             self.assertEqual(self.stack.inspect("backend-1")["State"]["ExitCode"], 0)
             self.stack.compose("start", "backend-1")
             v.await_healthy()
-        self.assertEqual((v.failures, v.degraded), ([], 0))
+        self.assertEqual((v.failures, v.degraded), ([], []))
         self.settle()
 
     def release(self, version, tag):
@@ -64,7 +64,7 @@ class Releases(PlayCase):
         with self.visitors as v:
             self.release("2.0.0", new)
             self.release("1.0.0", old)
-        self.assertEqual((v.failures, v.degraded), ([], 0))
+        self.assertEqual((v.failures, v.degraded), ([], []))
         self.settle()
 
 

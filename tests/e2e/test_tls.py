@@ -70,7 +70,7 @@ class Encrypted(unittest.TestCase):
                 f"/CN=tally.example.{name}", "-keyout", f"{self.given}/{name}.key", "-out", f"{self.given}/{name}.crt")
         given = {"TLS_DIRECTORY": self.given, "HSTS": "max-age=600"}
         self.stack.up("--force-recreate", "--no-deps", "certificate", **given)
-        wait_for(lambda: self.stack.inspect("certificate")["State"]["Status"] == "exited", "the certificate")
+        wait_for(lambda: self.stack.inspect("certificate")["State"]["Status"] == "exited", "the certificate", pause=0.5)
         self.stack.up("--force-recreate", "--no-deps", "nginx-tls", **given)
         wait_for(self.answers, "an answer by https")
         with open(f"{self.given}/tls.crt", encoding="ascii") as file:
@@ -78,7 +78,7 @@ class Encrypted(unittest.TestCase):
         self.assertEqual(ask(self.tls_port, tls=unverified()).fields["Strict-Transport-Security"], "max-age=600")
         shutil.copy(f"{self.given}/other.key", f"{self.given}/tls.key")
         self.stack.up("--force-recreate", "--no-deps", "certificate", **given)
-        wait_for(lambda: self.stack.inspect("certificate")["State"]["Status"] == "exited", "the certificate")
+        wait_for(lambda: self.stack.inspect("certificate")["State"]["Status"] == "exited", "the certificate", pause=0.5)
         self.assertEqual(self.stack.inspect("certificate")["State"]["ExitCode"], 1)
         self.assertTrue(self.answers())
 
