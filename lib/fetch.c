@@ -213,12 +213,11 @@ static void set_up_easy(struct fetch *f)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* never what http_proxy says */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* each connection looks the name up */
+    /* By itself curl would ask at an address for a minute that nobody has any more. */
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "tally");
-    /* Seconds; by itself curl would ask at an address for a minute that nobody has any more. */
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 1L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)f->options.timeout_ms);
     curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)f->options.max_body);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, f->error);
