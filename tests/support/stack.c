@@ -97,6 +97,22 @@ void stack_start_backend(struct stack *s)
     s->backend = start_service(s, o, s->backend_port);
 }
 
+/* It listens while it still reads its file, and answers LOADING. */
+static void wait_loaded(struct stack *s)
+{
+    static const char *const ping[] = {"PING", NULL};
+    unsigned long long end = now_ms() + PATIENCE_MS;
+    for (;;) {
+        char *text = stack_redis(s, ping);
+        bool loaded = strcmp(text, "PONG") == 0;
+        ck_assert_msg(loaded || now_ms() < end, "Redis says: %s", text);
+        free(text);
+        if (loaded)
+            return;
+        pause_ms(LOOK_EVERY_MS);
+    }
+}
+
 void stack_start_redis(struct stack *s)
 {
     char port[16];
@@ -109,6 +125,7 @@ void stack_start_redis(struct stack *s)
     process_free(s->redis);
     s->redis = process_start(&o);
     process_wait_port(s->redis, s->redis_port, PATIENCE_MS);
+    wait_loaded(s);
 }
 
 /* NGINX as the laptop runs it, without limits: one client makes all of the load. */
