@@ -332,10 +332,10 @@ class Upstream:
 
 
 class NameServer:
-    """Answers for the names in `addresses`, which the test may change at any time; knows no other."""
+    """Answers for the names in `addresses` and `aliases`, which the test may change at any time; knows no other."""
 
     def __init__(self, **addresses):
-        self.addresses = addresses
+        self.addresses, self.aliases = addresses, {}
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.sock.getsockname()[1]
@@ -355,9 +355,15 @@ class NameServer:
             labels.append(query[end + 1:end + 1 + length].decode())
             end += 1 + length
         question, kind = query[12:end + 5], query[end + 2]
-        found = self.addresses.get(".".join(labels))
-        # 0x8180: an answer, recursion; 3: no such name. Kind 1 is A; AAAA gets an empty answer.
-        records = [b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4" + socket.inet_aton(a) for a in found or [] if kind == 1]
+        name, records, owner = ".".join(labels), [], b"\xc0\x0c"
+        if name in self.aliases:
+            # As a cluster answers for an ExternalName: a CNAME, and the address of what it names beside it.
+            name = self.aliases[name]
+            owner_of_alias, owner = owner, b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+            records.append(owner_of_alias + b"\0\5\0\1\0\0\x0e\x10" + len(owner).to_bytes(2, "big") + owner)
+        found = self.addresses.get(name)
+        # 0x8180: an answer, recursion; 3: no such name. Kind 1 is A; AAAA gets no address.
+        records += [owner + b"\0\1\0\1\0\0\x0e\x10\0\4" + socket.inet_aton(a) for a in found or [] if kind == 1]
         flags = 0x8180 if found else 0x8183
         return query[:2] + flags.to_bytes(2, "big") + b"\0\1" + len(records).to_bytes(2, "big") + b"\0\0\0\0" + \
             question + b"".join(records)
