@@ -30,7 +30,7 @@ export SOURCE_DATE_EPOCH
 
 # ---- packages -----------------------------------------------------------------------------------
 
-WITHOUT_PACKAGES := help clean start stop run install verify-pipeline registry-login verify-k8s lint-layers lint-layers-test images images-multiarch backup restore
+WITHOUT_PACKAGES := help clean start stop run install verify-pipeline registry-login verify-k8s e2e-k8s lint-layers lint-layers-test images images-multiarch backup restore
 GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
 ifneq ($(GOALS),)
 include build/packages.mk
@@ -241,7 +241,9 @@ restore: ## bring a backup back into the compose stack (DIRECTORY=backups/DATE)
 .PHONY: images images-multiarch e2e backup restore
 verify-k8s: ## the manifests against policies, the diagram and Kubernetes' types; ci/deploy and ci/bluegreen; no cluster
 	@scripts/verify-k8s
-.PHONY: verify-k8s
+e2e-k8s: ## all of Tally in the cluster that KUBECONFIG names, under load (REGISTRY=, IMAGE_TAG=; scripts/e2e-k8s says more)
+	@scripts/e2e-k8s
+.PHONY: verify-k8s e2e-k8s
 
 registry-login: ## log docker in to REGISTRY with REGISTRY_USER and REGISTRY_PASSWORD (Amazon ECR too)
 	@ci/registry-login
