@@ -4,9 +4,10 @@
  * and MHD_run is called in the worker's prepare callback only, never inside another callback. A run
  * is needed when its descriptor became readable, when the time it asked for has come, or when we
  * gave it something to do (a reply, a drain); each of these sets run_wanted. Nothing else changes
- * its state, so a turn without it skips the run. Progress inside a run (a request joined, an answer
- * was queued, a request or connection ended) sets run_wanted too: one run queues the answer, the
- * next sends it, a third reads what came meanwhile. */
+ * its state, so a turn without it skips the run. Progress inside a run (an answer was queued, a
+ * request or connection ended) sets run_wanted too: one run queues the answer, the next sends it, a
+ * third reads what came meanwhile. A request that begins to wait does not: a run would only ask all
+ * that wait whether they still do. */
 #include "lib/http_internal.h"
 
 #include <errno.h>

@@ -70,6 +70,7 @@ struct http_request {
     enum http_method method;
     int status;
     struct http_fields fields;
+    const char *request_id; /* the client's, or id; NULL until it is asked for */
     char id[REQUEST_ID_ROOM];
     char traceparent[TRACEPARENT_ROOM]; /* empty until it is asked for */
     alignas(max_align_t) unsigned char state[];

@@ -181,7 +181,6 @@ static void ask(struct http_request *req)
     req->place = REQUEST_ASKED;
     req->asked_ms = http->now_ms;
     http_adjust(&http->waiting, 1);
-    http->run_wanted = true;
     req->route->on_get(req, http->options.context);
 }
 
@@ -363,11 +362,12 @@ bool http_is_prefetch(struct http_request *req)
 const char *http_request_id(struct http_request *req)
 {
     const char *given = req->fields.value[FIELD_REQUEST_ID];
+    if (req->request_id)
+        return req->request_id;
     if (given && request_id_is_valid(given))
-        return given;
-    if (req->id[0] == '\0')
-        put_hex(req->id, http_random(req->http));
-    return req->id;
+        return req->request_id = given;
+    put_hex(req->id, http_random(req->http));
+    return req->request_id = req->id;
 }
 
 const char *http_traceparent(struct http_request *req)
