@@ -12,9 +12,10 @@
  * every event goes back into curl_multi_socket_action. Whether the GET is done is asked only after
  * such a call made from the loop, so on_done never runs inside fetch_get. */
 struct fetch {
-    struct fetch_options options; /* url is a copy */
+    struct fetch_options options; /* its url is not read again */
     CURLM *multi;
     CURL *easy; /* reused; keeps nothing between two GETs but its connection */
+    CURLU *url; /* parsed once; read by each GET */
     uv_timer_t timer;
     struct curl_slist *fields; /* of the GET in flight */
     struct buf body;
@@ -38,7 +39,6 @@ static void free_when_closed(struct fetch *f)
     if (--f->handles > 0)
         return;
     buf_done(&f->body);
-    free((char *)f->options.url);
     free(f);
 }
 
@@ -209,9 +209,9 @@ void fetch_library_done(void)
 static void set_up_easy(struct fetch *f)
 {
     CURL *easy = f->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, f->options.url);
+    curl_easy_setopt(easy, CURLOPT_CURLU, f->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* never what http_proxy says */
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"); /* never what http_proxy says */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* By itself curl would ask at an address for a minute that nobody has any more. */
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
@@ -225,26 +225,34 @@ static void set_up_easy(struct fetch *f)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, f);
 }
 
-static bool is_http_url(const char *text)
+static bool is_http(CURLU *url)
 {
-    CURLU *url = curl_url();
     char *scheme = NULL;
-    MUST(url); /* out of memory */
-    bool good = curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
-                curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+    bool good = curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
                 (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
     curl_free(scheme);
-    curl_url_cleanup(url);
     return good;
+}
+
+/* NULL: it is no URL of http or https. */
+static CURLU *parse_url(const char *text)
+{
+    CURLU *url = curl_url();
+    MUST(url); /* out of memory */
+    if (curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK && is_http(url))
+        return url;
+    curl_url_cleanup(url);
+    return NULL;
 }
 
 int fetch_new(const struct fetch_options *options, struct fetch **ret_fetch)
 {
-    if (!is_http_url(options->url))
+    CURLU *url = parse_url(options->url);
+    if (!url)
         return UV_EINVAL;
     struct fetch *f = xcalloc(1, sizeof *f);
     f->options = *options;
-    f->options.url = xstrdup(options->url);
+    f->url = url;
     f->multi = curl_multi_init();
     f->easy = curl_easy_init();
     MUST(f->multi && f->easy); /* out of memory */
@@ -274,6 +282,7 @@ void fetch_free(struct fetch *f)
     if (f->on_done)
         finish(f, UV_ECANCELED, "cancelled");
     curl_easy_cleanup(f->easy);
+    curl_url_cleanup(f->url);
     curl_multi_cleanup(f->multi);
     uv_close((uv_handle_t *)&f->timer, on_timer_closed);
 }

@@ -103,6 +103,18 @@ START_TEST(an_answer_may_end_with_the_connection)
 }
 END_TEST
 
+START_TEST(no_proxy_of_the_environment_is_asked)
+{
+    ck_assert_int_eq(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+    ck_assert_int_eq(setenv("no_proxy", "elsewhere", 1), 0);
+    fake_http_expect_ok(server, "GET /backend HTTP/1.1|*", "[]");
+    get_and_wait();
+    ck_assert_int_eq(last_status, 0);
+    unsetenv("http_proxy");
+    unsetenv("no_proxy");
+}
+END_TEST
+
 START_TEST(the_connection_is_kept)
 {
     for (int i = 0; i < 3; i++) {
@@ -309,6 +321,7 @@ int main(void)
     tcase_set_timeout(cases, 20);
     tcase_add_loop_test(cases, a_whole_answer_is_handed_over, 0, ROWS(GOOD));
     tcase_add_test(cases, an_answer_may_end_with_the_connection);
+    tcase_add_test(cases, no_proxy_of_the_environment_is_asked);
     tcase_add_test(cases, the_connection_is_kept);
     tcase_add_test(cases, a_kept_connection_that_was_closed_is_replaced);
     tcase_add_test(cases, ids_are_sent_along);
