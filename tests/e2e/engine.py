@@ -8,9 +8,7 @@ machine that has much else to do: they end a test that hangs, and measure nothin
 import http.client
 import json
 import os
-import random
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -18,6 +16,8 @@ import threading
 import time
 import unittest
 import uuid
+
+from stagehand import free_port, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEADLINE = 180
@@ -42,30 +42,9 @@ def docker(*command, **options):
     return run("docker", *command, **options)
 
 
-def wait_for(condition, what, seconds=DEADLINE, pause=0.05):
-    """What the condition returns, once it is true. The pause between two looks is longer where a look starts programs."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(pause)
-    return value
-
-
 def new_name():
     """For a container, network or project of a test."""
     return f"{os.environ.get('E2E_NAME', 'tally-e2e')}-{uuid.uuid4().hex[:8]}"
-
-
-def free_port():
-    """Of those that no connection is given by the machine while a stack is on its way up."""
-    while True:
-        port = random.randrange(20000, 32000)
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            continue
 
 
 def image(service):

@@ -10,7 +10,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import DB_ADMIN, DB_CLIENT, DB_IMAGE, ONE_SHOT, SERVICES, StackCase, docker, image, new_name, passwords_of, run, wait_for  # noqa: E402
+from engine import DB_ADMIN, DB_CLIENT, DB_IMAGE, ONE_SHOT, SERVICES, StackCase, docker, image, new_name, passwords_of, run  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 # Who mounts which secret: nobody else may.
 READERS = {

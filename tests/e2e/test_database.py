@@ -11,7 +11,8 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import DB_IMAGE, docker, image, new_name, run, wait_for  # noqa: E402
+from engine import DB_IMAGE, docker, image, new_name, run  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 PASSWORD = "a p@ss:w/ord%"
 QUOTED = "a%20p%40ss%3Aw%2Ford%25"

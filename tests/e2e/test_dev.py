@@ -10,7 +10,8 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import ROOT, Stack, ask, wait_for  # noqa: E402
+from engine import ROOT, Stack, ask  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 PAGE = "frontend/page.html"
 NEEDED = ["Makefile", "docker-compose.yml", "docker-compose.dev.yml", "lib", "frontend", "backend", "scripts"]

@@ -13,7 +13,8 @@ import urllib.parse
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import DEADLINE, ROOT, StackCase, Visitors, ask, docker, image, new_name, run, wait_for  # noqa: E402
+from engine import DEADLINE, ROOT, StackCase, Visitors, ask, docker, image, new_name, run  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 OBSERVABILITY = os.path.join(ROOT, "observability")
 

@@ -8,7 +8,8 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import SERVICES, Stack, wait_for  # noqa: E402
+from engine import SERVICES, Stack  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 
 class AnyOrder(unittest.TestCase):

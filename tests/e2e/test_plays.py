@@ -7,7 +7,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import DEADLINE, PlayCase, docker, wait_for  # noqa: E402
+from engine import DEADLINE, PlayCase, docker  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 
 class Plays(PlayCase):

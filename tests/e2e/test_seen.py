@@ -11,7 +11,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import ROOT, StackCase, run, wait_for  # noqa: E402
+from engine import ROOT, StackCase  # noqa: E402
+from stagehand import wait_for  # noqa: E402
 
 SCREENSHOTS = os.path.join(ROOT, "build", "reports", "screenshots")
 

@@ -12,7 +12,8 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import tap  # noqa: E402
-from engine import Stack, ask, docker, free_port, run, unverified, wait_for  # noqa: E402
+from engine import Stack, ask, docker, run, unverified  # noqa: E402
+from stagehand import free_port, wait_for  # noqa: E402
 
 
 class Encrypted(unittest.TestCase):

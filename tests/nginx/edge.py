@@ -12,30 +12,12 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
+
+from stagehand import free_ports, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEADLINE = 10
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
-
-
-def wait_for(condition, what, seconds=DEADLINE):
-    """What the condition returns, once it is true."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.005)
-    return value
-
-
-def free_ports(count):
-    """Ports that nobody has, of addresses that nobody reserves twice at the same time."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def settings_of_laptop(port, health_port, upstreams):

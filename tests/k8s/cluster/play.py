@@ -5,8 +5,9 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 import unittest
+
+import stagehand
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -35,13 +36,8 @@ def put(text, *options):
 
 
 def wait_for(condition, what, seconds=DEADLINE):
-    """What the condition returns, once it is true; asked twice a second."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.5)
-    return value
+    """Each look asks the cluster."""
+    return stagehand.wait_for(condition, what, seconds, pause=0.5)
 
 
 def source(name):
