@@ -44,6 +44,7 @@ NEEDS_converter := test
 NEEDS_tsan := run test
 NEEDS_bench := run bench
 NEEDS_compare := run bench
+NEEDS_profile := run bench profile
 NEEDS_browser := run test browser
 NEEDS_e2e := test browser
 NEEDS_fuzz := test fuzz
@@ -154,7 +155,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
         $(MAKE) --no-print-directory --silent -j$(JOBS) build; exec scripts/stack $@
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
-        browser-test bench compare tsan lint lint-layers lint-layers-test format clean container-debian13 \
+        browser-test bench compare profile tsan lint lint-layers lint-layers-test format clean container-debian13 \
         container-oracle nginx-container-test ci help test-programs chaos soak fuzz
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
@@ -192,6 +193,8 @@ bench: build-release $(BENCH) ## Tally beside a bare daemon, NGINX, Node and Fla
 	@scripts/bench --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS)
 compare: build-release $(BENCH) ## what counting costs beside a bare daemon that answers a constant page, in a minute
 	@scripts/bench compare
+profile: build-release $(BENCH) ## where the CPU time of a page goes, and of the bare daemon's: bench/results/DATE-profile.md (perf; may need root)
+	@scripts/profile
 $(BENCH): build/release/bench/%: build/release/bench/%.o
 	$(call quiet,LINK)$(link_release) $(TALLY_LIBS) -o $@
 
