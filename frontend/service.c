@@ -112,7 +112,7 @@ static void on_turn(void *state)
     struct frontend_worker *w = state;
     visits_flush(w->visits);
     if (w->users)
-        users_flush(w->users);
+        users_flush(w->users, visits_wait(w->visits));
 }
 
 static bool on_settle(void *state)

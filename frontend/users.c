@@ -1,10 +1,13 @@
 /* The users, read from the backend: one fetch answers every page that waits for it.
  *
- * DESIGN. Users that did not change since the last fetch are not parsed and written out again: the
- * list made of an answer serves for each further one of the very same bytes. Whether the backend is
- * up is what its last answer said. The first question is asked at start, by a waiter of our own;
- * while the backend is down the same waiter asks again every few seconds, so that dependency_up and
- * the log tell of its return also when nobody visits. */
+ * DESIGN. A page waits for its number too, and Redis is the slower one. A fetch that went before
+ * the script call would be back too early, and those who came in between would need one more; so it
+ * is held back for that call, as long as lib/batch.h says. Users that did not change since the last
+ * fetch are not parsed and written out again: the list made of an answer serves for each further
+ * one of the very same bytes. Whether the backend is up is what its last answer said. The first
+ * question is asked at start, by a waiter of our own; while the backend is down the same waiter
+ * asks again every few seconds, so that dependency_up and the log tell of its return also when
+ * nobody visits. */
 #include "frontend/users.h"
 
 #include "frontend/metrics.h"
@@ -210,9 +213,9 @@ static void look_again(struct users *u)
         MUST(uv_timer_start(&u->deadline, on_deadline, 1, 0) == 0);
 }
 
-void users_flush(struct users *u)
+void users_flush(struct users *u, bool numbers_wait)
 {
-    if (batch_gathers(&u->batch, uv_hrtime())) {
+    if (batch_follows(&u->batch, numbers_wait, uv_hrtime())) {
         look_again(u);
         return;
     }

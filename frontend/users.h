@@ -35,6 +35,7 @@ MUST_USE int users_join(struct users *u, struct users_waiter *waiter);
 void users_leave(struct users *u, struct users_waiter *waiter);
 /* The list, with a reference of the caller's own. */
 struct user_list *users_result(const void *result);
-/* Sends what waits; once a turn. */
-void users_flush(struct users *u);
+/* Sends what waits; once a turn. `numbers_wait`: visits wait for a script call that has not
+ * started, and the fetch for their pages is held back for it. */
+void users_flush(struct users *u, bool numbers_wait);
 bool users_is_up(const struct users *u);

@@ -365,6 +365,11 @@ void visits_flush(struct visits *v)
         send_read(v);
 }
 
+bool visits_wait(const struct visits *v)
+{
+    return v->counting.waiting_count > 0;
+}
+
 bool visits_is_settled(const struct visits *v)
 {
     return v->counting.sent == 0;

@@ -36,6 +36,8 @@ int64_t visits_number(uint64_t index, const void *result);
 int64_t visits_total(const void *result);
 /* Sends what waits; once a turn. */
 void visits_flush(struct visits *v);
+/* True while visits wait for a call that has not started. */
+bool visits_wait(const struct visits *v);
 /* True when no batch is sent and unsettled. */
 bool visits_is_settled(const struct visits *v);
 bool visits_is_up(const struct visits *v);

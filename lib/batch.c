@@ -6,6 +6,8 @@
 static const uint64_t MARKED = UINT64_MAX;
 /* Clients beside a busy server take about 10 us each to ask again. */
 static const uint64_t GATHER_NS = 500 * 1000;
+/* Some calls of a store that syncs each to disk. */
+static const uint64_t FOLLOW_NS = 5 * 1000 * 1000;
 
 static void take_out(struct batch *b, struct batch_waiter *waiter)
 {
@@ -53,13 +55,25 @@ void batch_leave(struct batch *b, struct batch_waiter *waiter)
         take_out(b, waiter);
 }
 
+static bool hold(struct batch *b, bool more_come, uint64_t now_ns, uint64_t limit_ns)
+{
+    if (b->sent || b->waiting_count == 0 || !more_come) {
+        b->held_since_ns = 0;
+        return false;
+    }
+    if (b->held_since_ns == 0)
+        b->held_since_ns = now_ns;
+    return now_ns - b->held_since_ns < limit_ns;
+}
+
 bool batch_gathers(struct batch *b, uint64_t now_ns)
 {
-    if (b->sent || b->waiting_count == 0 || b->waiting_count >= b->last)
-        return false;
-    if (b->gathering_since_ns == 0)
-        b->gathering_since_ns = now_ns;
-    return now_ns - b->gathering_since_ns < GATHER_NS;
+    return hold(b, b->waiting_count < b->last, now_ns, GATHER_NS);
+}
+
+bool batch_follows(struct batch *b, bool slower_waits, uint64_t now_ns)
+{
+    return hold(b, slower_waits, now_ns, FOLLOW_NS);
 }
 
 uint64_t batch_start(struct batch *b)
@@ -77,7 +91,7 @@ uint64_t batch_start(struct batch *b)
     b->flight_count = b->waiting_count;
     b->waiting_count = 0;
     b->last = b->sent;
-    b->gathering_since_ns = 0;
+    b->held_since_ns = 0;
     return b->sent;
 }
 

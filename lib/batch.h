@@ -33,9 +33,9 @@ struct batch {
     size_t waiting_count, flight_count; /* waiters present in each list */
     size_t limit;                       /* of both together */
     uint64_t timeout_ms;
-    uint64_t sent;               /* n of the call in flight, frozen; 0: none */
-    uint64_t last;               /* n of the latest call */
-    uint64_t gathering_since_ns; /* 0: nobody is held back */
+    uint64_t sent;          /* n of the call in flight, frozen; 0: none */
+    uint64_t last;          /* n of the latest call */
+    uint64_t held_since_ns; /* 0: nobody is held back */
 };
 
 void batch_init(struct batch *b, size_t limit, uint64_t timeout_ms);
@@ -50,6 +50,11 @@ void batch_leave(struct batch *b, struct batch_waiter *waiter);
  * last time: one who comes alone after another who came alone is not held. The owner MUST look
  * again within a millisecond or so. Times are uv_hrtime(). */
 bool batch_gathers(struct batch *b, uint64_t now_ns);
+/* True while a call that could start is better held back because those who wait for it wait for
+ * something slower too, whose own call has not even started: then this one would bring nobody an
+ * answer earlier, and would leave without those who come until then. Never longer than FOLLOW_NS;
+ * for a batch that does not gather. */
+bool batch_follows(struct batch *b, bool slower_waits, uint64_t now_ns);
 /* Puts everyone waiting into flight and returns n; 0 when a call is in flight or nobody waits. */
 uint64_t batch_start(struct batch *b);
 /* The call in flight ended: tells its waiters and forgets it. The next may start. */

@@ -127,7 +127,7 @@ static void start(unsigned timeout_ms)
 static void start_up(unsigned timeout_ms)
 {
     start(timeout_ms);
-    users_flush(users);
+    users_flush(users, false);
     fake_ends(0, BODY, NULL);
     ck_assert(users_is_up(users));
 }
@@ -144,13 +144,13 @@ START_TEST(the_backend_is_asked_once_at_start)
 {
     start(1000);
     ck_assert(!users_is_up(users));
-    users_flush(users);
-    users_flush(users);
+    users_flush(users, false);
+    users_flush(users, false);
     ck_assert_int_eq(fake.gets, 1);
     fake_ends(0, BODY, NULL);
     ck_assert(users_is_up(users));
     ck_assert_uint_eq(metrics_value(metrics, BACKEND_UP), 1);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(fake.gets, 1);
     stop();
 }
@@ -162,7 +162,7 @@ START_TEST(one_fetch_answers_everyone_who_waits)
     struct visitor a = visitor("a"), b = visitor("b");
     ck_assert_int_eq(users_join(users, &a.waiter), 0);
     ck_assert_int_eq(users_join(users, &b.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(fake.gets, 2);
     ck_assert_str_eq(fake.request_id, "a");
     ck_assert_str_eq(fake.traceparent, "trace");
@@ -178,13 +178,13 @@ START_TEST(who_comes_later_waits_for_the_next_fetch)
     start_up(1000);
     struct visitor early = visitor("early"), late = visitor("late");
     ck_assert_int_eq(users_join(users, &early.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(users_join(users, &late.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(early.answers, 1);
     ck_assert_int_eq(late.answers, 0);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_str_eq(fake.request_id, "late");
     fake_ends(0, "[]\n", NULL);
     ck_assert_int_eq(late.answers, 1);
@@ -193,11 +193,44 @@ START_TEST(who_comes_later_waits_for_the_next_fetch)
 }
 END_TEST
 
+START_TEST(a_fetch_leaves_with_the_script_call_of_its_pages)
+{
+    start_up(1000);
+    struct visitor early = visitor("early"), late = visitor("late");
+    ck_assert_int_eq(users_join(users, &early.waiter), 0);
+    users_flush(users, true);
+    ck_assert_int_eq(fake.gets, 1);
+    ck_assert_int_eq(users_join(users, &late.waiter), 0);
+    users_flush(users, false);
+    ck_assert_int_eq(fake.gets, 2);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(early.answers + late.answers, 2);
+    stop();
+}
+END_TEST
+
+START_TEST(a_script_call_that_never_starts_holds_no_fetch_for_long)
+{
+    start_up(1000);
+    struct visitor v = visitor("v");
+    ck_assert_int_eq(users_join(users, &v.waiter), 0);
+    while (fake.gets == 1) {
+        users_flush(users, true);
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    ck_assert_int_eq(v.answers, 0);
+    fake_ends(0, BODY, NULL);
+    ck_assert_int_eq(v.answers, 1);
+    ck_assert_int_eq(v.status, 0);
+    stop();
+}
+END_TEST
+
 static struct visitor visit(const char *answer)
 {
     struct visitor v = visitor("v");
     ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     fake_ends(0, answer, NULL);
     ck_assert_int_eq(v.answers, 1);
     return v;
@@ -224,7 +257,7 @@ START_TEST(who_has_left_is_not_told)
     ck_assert_int_eq(users_join(users, &left.waiter), 0);
     ck_assert_int_eq(users_join(users, &stays.waiter), 0);
     users_leave(users, &gone.waiter);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_str_eq(fake.request_id, "left");
     users_leave(users, &left.waiter);
     fake_ends(0, BODY, NULL);
@@ -242,7 +275,7 @@ START_TEST(a_full_queue_refuses_at_once)
         ck_assert_int_eq(users_join(users, &crowd[i].waiter), 0);
     ck_assert_int_eq(users_join(users, &crowd[3].waiter), UV_ENOBUFS);
     ck_assert_uint_eq(metrics_value(metrics, USERS_FULL), 1);
-    users_flush(users);
+    users_flush(users, false);
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(crowd[2].answers, 1);
     ck_assert_int_eq(crowd[3].answers, 0);
@@ -270,7 +303,7 @@ START_TEST(a_failed_fetch_is_told_to_those_who_joined_it)
     start_up(1000);
     struct visitor v = visitor("v"), next = visitor("next");
     ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(users_join(users, &next.waiter), 0);
     fake_ends(f->status, f->body, "it failed");
     ck_assert_int_eq(v.answers, 1);
@@ -278,7 +311,7 @@ START_TEST(a_failed_fetch_is_told_to_those_who_joined_it)
     ck_assert(!users_is_up(users));
     ck_assert_uint_eq(metrics_value(metrics, BACKEND_UP), 0);
     ck_assert_uint_eq(metrics_value(metrics, BACKEND_FAILURES), 1);
-    users_flush(users);
+    users_flush(users, false);
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(next.status, 0);
     ck_assert(users_is_up(users));
@@ -292,7 +325,7 @@ START_TEST(a_fetch_that_cannot_start_fails_at_once)
     fake.refuse = UV_ENOMEM;
     struct visitor v = visitor("v");
     ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(v.status, UV_ENOMEM);
     ck_assert(!users_is_up(users));
     stop();
@@ -304,7 +337,7 @@ START_TEST(nobody_waits_longer_than_the_deadline)
     start_up(10);
     struct visitor first = visitor("first"), second = visitor("second");
     ck_assert_int_eq(users_join(users, &first.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(users_join(users, &second.waiter), 0);
     while (second.answers == 0)
         uv_run(&loop, UV_RUN_ONCE);
@@ -319,16 +352,16 @@ END_TEST
 START_TEST(a_lost_backend_is_asked_again_without_visitors)
 {
     start(1000);
-    users_flush(users);
+    users_flush(users, false);
     fake_ends(UV_ECONNREFUSED, NULL, "refused");
     while (fake.gets == 1) {
         uv_run(&loop, UV_RUN_ONCE);
-        users_flush(users);
+        users_flush(users, false);
     }
     fake_ends(0, BODY, NULL);
     ck_assert(users_is_up(users));
     uv_run(&loop, UV_RUN_DEFAULT);
-    users_flush(users);
+    users_flush(users, false);
     ck_assert_int_eq(fake.gets, 2);
     stop();
 }
@@ -339,7 +372,7 @@ START_TEST(leaving_cancels_the_fetch)
     start_up(1000);
     struct visitor v = visitor("v");
     ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users);
+    users_flush(users, false);
     users_leave(users, &v.waiter);
     stop();
     ck_assert_int_eq(v.answers, 0);
@@ -364,6 +397,8 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("users");
     TCase *tc = tcase_create("users");
     tcase_set_timeout(tc, 20);
+    tcase_add_test(tc, a_fetch_leaves_with_the_script_call_of_its_pages);
+    tcase_add_test(tc, a_script_call_that_never_starts_holds_no_fetch_for_long);
     tcase_add_test(tc, the_backend_is_asked_once_at_start);
     tcase_add_test(tc, one_fetch_answers_everyone_who_waits);
     tcase_add_test(tc, who_comes_later_waits_for_the_next_fetch);
