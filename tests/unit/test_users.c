@@ -62,8 +62,7 @@ void fetch_free(struct fetch *f)
         fake_ends(UV_ECANCELED, NULL, "leaving");
 }
 
-/* ---- the fake server: a request is its id ---- */
-
+/* Of the fake server; a request is its id. */
 const char *http_request_id(struct http_request *req)
 {
     return (const char *)req;
@@ -81,7 +80,7 @@ struct visitor {
     struct users_waiter waiter;
     int answers, status;
     size_t users;
-    const void *list; /* which it was; not its own */
+    struct user_list *list; /* which it was; not its own */
 };
 
 static uv_loop_t loop;
@@ -98,16 +97,14 @@ static void on_done(struct batch_waiter *waiter, int status, uint64_t index, con
         ck_assert_ptr_null(result);
         return;
     }
-    struct user_list *list = users_result(result);
-    v->users = list->count;
-    v->list = list;
-    user_list_unref(list);
+    v->list = users_result(result);
+    v->users = v->list->count;
+    user_list_unref(v->list);
 }
 
 static struct visitor visitor(const char *id)
 {
-    return (struct visitor){
-        .waiter = {.base = {.on_done = on_done}, .request = (struct http_request *)id}};
+    return (struct visitor){.waiter = {{.on_done = on_done}, (struct http_request *)id}};
 }
 
 static void start(unsigned timeout_ms)
@@ -123,10 +120,21 @@ static void start(unsigned timeout_ms)
     ck_assert_int_eq(users_new(&options, &users), 0);
 }
 
-/* Past the question that is asked at start. */
-static void start_up(unsigned timeout_ms)
+static void join(struct visitor *v)
 {
-    start(timeout_ms);
+    ck_assert_int_eq(users_join(users, &v->waiter), 0);
+}
+
+static void ask(struct visitor *v)
+{
+    join(v);
+    users_flush(users, false);
+}
+
+/* Past the question that is asked at start. */
+static void start_up(void)
+{
+    start(1000);
     users_flush(users, false);
     fake_ends(0, BODY, NULL);
     ck_assert(users_is_up(users));
@@ -158,29 +166,23 @@ END_TEST
 
 START_TEST(one_fetch_answers_everyone_who_waits)
 {
-    start_up(1000);
     struct visitor a = visitor("a"), b = visitor("b");
-    ck_assert_int_eq(users_join(users, &a.waiter), 0);
-    ck_assert_int_eq(users_join(users, &b.waiter), 0);
-    users_flush(users, false);
+    join(&a);
+    ask(&b);
     ck_assert_int_eq(fake.gets, 2);
     ck_assert_str_eq(fake.request_id, "a");
     ck_assert_str_eq(fake.traceparent, "trace");
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(a.answers + b.answers, 2);
     ck_assert_uint_eq(a.users + b.users, 2);
-    stop();
 }
 END_TEST
 
 START_TEST(who_comes_later_waits_for_the_next_fetch)
 {
-    start_up(1000);
     struct visitor early = visitor("early"), late = visitor("late");
-    ck_assert_int_eq(users_join(users, &early.waiter), 0);
-    users_flush(users, false);
-    ck_assert_int_eq(users_join(users, &late.waiter), 0);
-    users_flush(users, false);
+    ask(&early);
+    ask(&late);
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(early.answers, 1);
     ck_assert_int_eq(late.answers, 0);
@@ -189,48 +191,39 @@ START_TEST(who_comes_later_waits_for_the_next_fetch)
     fake_ends(0, "[]\n", NULL);
     ck_assert_int_eq(late.answers, 1);
     ck_assert_uint_eq(late.users, 0);
-    stop();
 }
 END_TEST
 
 START_TEST(a_fetch_leaves_with_the_script_call_of_its_pages)
 {
-    start_up(1000);
     struct visitor early = visitor("early"), late = visitor("late");
-    ck_assert_int_eq(users_join(users, &early.waiter), 0);
+    join(&early);
     users_flush(users, true);
     ck_assert_int_eq(fake.gets, 1);
-    ck_assert_int_eq(users_join(users, &late.waiter), 0);
-    users_flush(users, false);
+    ask(&late);
     ck_assert_int_eq(fake.gets, 2);
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(early.answers + late.answers, 2);
-    stop();
 }
 END_TEST
 
 START_TEST(a_script_call_that_never_starts_holds_no_fetch_for_long)
 {
-    start_up(1000);
     struct visitor v = visitor("v");
-    ck_assert_int_eq(users_join(users, &v.waiter), 0);
+    join(&v);
     while (fake.gets == 1) {
         users_flush(users, true);
         uv_run(&loop, UV_RUN_NOWAIT);
     }
-    ck_assert_int_eq(v.answers, 0);
+    ck_assert_int_eq(v.answers, 0); /* not out of time: it was asked for */
     fake_ends(0, BODY, NULL);
-    ck_assert_int_eq(v.answers, 1);
-    ck_assert_int_eq(v.status, 0);
-    stop();
 }
 END_TEST
 
 static struct visitor visit(const char *answer)
 {
     struct visitor v = visitor("v");
-    ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users, false);
+    ask(&v);
     fake_ends(0, answer, NULL);
     ck_assert_int_eq(v.answers, 1);
     return v;
@@ -238,24 +231,19 @@ static struct visitor visit(const char *answer)
 
 START_TEST(only_an_answer_that_differs_makes_a_new_list)
 {
-    start_up(1000);
     struct visitor first = visit(BODY), same = visit(BODY);
     ck_assert_ptr_eq(first.list, same.list);
     ck_assert_uint_eq(visit("[]\n").users, 0);
     ck_assert_uint_eq(visit("[{\"userName\":\"Eve\"}]\n").users, 1);
     ck_assert_int_eq(visit("[{\"userName\":\"Eve\"}]x").status, UV_EPROTO);
     ck_assert_uint_eq(visit(BODY).users, 1);
-    stop();
 }
 END_TEST
 
 START_TEST(who_has_left_is_not_told)
 {
-    start_up(1000);
     struct visitor gone = visitor("gone"), left = visitor("left"), stays = visitor("stays");
-    ck_assert_int_eq(users_join(users, &gone.waiter), 0);
-    ck_assert_int_eq(users_join(users, &left.waiter), 0);
-    ck_assert_int_eq(users_join(users, &stays.waiter), 0);
+    join(&gone), join(&left), join(&stays);
     users_leave(users, &gone.waiter);
     users_flush(users, false);
     ck_assert_str_eq(fake.request_id, "left");
@@ -263,23 +251,19 @@ START_TEST(who_has_left_is_not_told)
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(gone.answers + left.answers, 0);
     ck_assert_int_eq(stays.answers, 1);
-    stop();
 }
 END_TEST
 
 START_TEST(a_full_queue_refuses_at_once)
 {
-    start_up(1000);
     struct visitor crowd[4] = {visitor("1"), visitor("2"), visitor("3"), visitor("4")};
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(users_join(users, &crowd[i].waiter), 0);
+    join(&crowd[0]), join(&crowd[1]), join(&crowd[2]);
     ck_assert_int_eq(users_join(users, &crowd[3].waiter), UV_ENOBUFS);
     ck_assert_uint_eq(metrics_value(metrics, USERS_FULL), 1);
     users_flush(users, false);
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(crowd[2].answers, 1);
     ck_assert_int_eq(crowd[3].answers, 0);
-    stop();
 }
 END_TEST
 
@@ -300,11 +284,9 @@ static const struct failure {
 START_TEST(a_failed_fetch_is_told_to_those_who_joined_it)
 {
     const struct failure *f = &failures[_i];
-    start_up(1000);
     struct visitor v = visitor("v"), next = visitor("next");
-    ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users, false);
-    ck_assert_int_eq(users_join(users, &next.waiter), 0);
+    ask(&v);
+    join(&next);
     fake_ends(f->status, f->body, "it failed");
     ck_assert_int_eq(v.answers, 1);
     ck_assert_int_eq(v.status, f->expected);
@@ -315,30 +297,27 @@ START_TEST(a_failed_fetch_is_told_to_those_who_joined_it)
     fake_ends(0, BODY, NULL);
     ck_assert_int_eq(next.status, 0);
     ck_assert(users_is_up(users));
-    stop();
 }
 END_TEST
 
 START_TEST(a_fetch_that_cannot_start_fails_at_once)
 {
-    start_up(1000);
     fake.refuse = UV_ENOMEM;
     struct visitor v = visitor("v");
-    ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users, false);
+    ask(&v);
     ck_assert_int_eq(v.status, UV_ENOMEM);
     ck_assert(!users_is_up(users));
-    stop();
 }
 END_TEST
 
 START_TEST(nobody_waits_longer_than_the_deadline)
 {
-    start_up(10);
-    struct visitor first = visitor("first"), second = visitor("second");
-    ck_assert_int_eq(users_join(users, &first.waiter), 0);
+    start(10);
     users_flush(users, false);
-    ck_assert_int_eq(users_join(users, &second.waiter), 0);
+    fake_ends(0, BODY, NULL);
+    struct visitor first = visitor("first"), second = visitor("second");
+    ask(&first);
+    join(&second);
     while (second.answers == 0)
         uv_run(&loop, UV_RUN_ONCE);
     ck_assert_int_eq(first.status, UV_ETIMEDOUT);
@@ -369,10 +348,9 @@ END_TEST
 
 START_TEST(leaving_cancels_the_fetch)
 {
-    start_up(1000);
+    start_up();
     struct visitor v = visitor("v");
-    ck_assert_int_eq(users_join(users, &v.waiter), 0);
-    users_flush(users, false);
+    ask(&v);
     users_leave(users, &v.waiter);
     stop();
     ck_assert_int_eq(v.answers, 0);
@@ -384,8 +362,7 @@ START_TEST(a_fetch_that_cannot_be_made_is_passed_on)
 {
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     fake_refuses_to_start = UV_ENOMEM;
-    struct users_options options = {
-        .loop = &loop, .url = "http://backend/backend", .timeout_ms = 1, .max_waiting = 1};
+    struct users_options options = {.loop = &loop, .url = "http://backend/backend"};
     ck_assert_int_eq(users_new(&options, &users), UV_ENOMEM);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
     users_free(NULL);
@@ -395,24 +372,25 @@ END_TEST
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("users");
-    TCase *tc = tcase_create("users");
-    tcase_set_timeout(tc, 20);
-    tcase_add_test(tc, a_fetch_leaves_with_the_script_call_of_its_pages);
-    tcase_add_test(tc, a_script_call_that_never_starts_holds_no_fetch_for_long);
-    tcase_add_test(tc, the_backend_is_asked_once_at_start);
-    tcase_add_test(tc, one_fetch_answers_everyone_who_waits);
-    tcase_add_test(tc, who_comes_later_waits_for_the_next_fetch);
-    tcase_add_test(tc, only_an_answer_that_differs_makes_a_new_list);
-    tcase_add_test(tc, who_has_left_is_not_told);
-    tcase_add_test(tc, a_full_queue_refuses_at_once);
-    tcase_add_loop_test(tc, a_failed_fetch_is_told_to_those_who_joined_it, 0,
+    TCase *up = tcase_create("up"), *other = tcase_create("other");
+    tcase_add_checked_fixture(up, start_up, stop);
+    tcase_add_test(up, a_fetch_leaves_with_the_script_call_of_its_pages);
+    tcase_add_test(up, a_script_call_that_never_starts_holds_no_fetch_for_long);
+    tcase_add_test(up, one_fetch_answers_everyone_who_waits);
+    tcase_add_test(up, who_comes_later_waits_for_the_next_fetch);
+    tcase_add_test(up, only_an_answer_that_differs_makes_a_new_list);
+    tcase_add_test(up, who_has_left_is_not_told);
+    tcase_add_test(up, a_full_queue_refuses_at_once);
+    tcase_add_loop_test(up, a_failed_fetch_is_told_to_those_who_joined_it, 0,
                         sizeof(failures) / sizeof(failures[0]));
-    tcase_add_test(tc, a_fetch_that_cannot_start_fails_at_once);
-    tcase_add_test(tc, nobody_waits_longer_than_the_deadline);
-    tcase_add_test(tc, a_lost_backend_is_asked_again_without_visitors);
-    tcase_add_test(tc, leaving_cancels_the_fetch);
-    tcase_add_test(tc, a_fetch_that_cannot_be_made_is_passed_on);
-    suite_add_tcase(suite, tc);
+    tcase_add_test(up, a_fetch_that_cannot_start_fails_at_once);
+    tcase_add_test(other, the_backend_is_asked_once_at_start);
+    tcase_add_test(other, nobody_waits_longer_than_the_deadline);
+    tcase_add_test(other, a_lost_backend_is_asked_again_without_visitors);
+    tcase_add_test(other, leaving_cancels_the_fetch);
+    tcase_add_test(other, a_fetch_that_cannot_be_made_is_passed_on);
+    suite_add_tcase(suite, up);
+    suite_add_tcase(suite, other);
     return suite;
 }
 
