@@ -6,7 +6,8 @@ import re
 SYSTEM_CALL = re.compile(r"^(?:__x64_sys_|__arm64_sys_|__sys_)(\w+)$")
 LIBRARY = re.compile(r"^lib([a-z]+)")
 FRAME = re.compile(r"\s*[0-9a-f]+ (.*) \(([^()]*)(?: \(deleted\))?\)$")
-WAKING = "try_to_wake_up"
+# Tells the receiver of a packet that there is something to read; most of its time is that of waking one who sleeps.
+WAKING = "sock_def_readable"
 
 
 def samples(text):
@@ -28,7 +29,7 @@ def place_of(process, frames):
 
 
 def count(text):
-    """Samples by (process, place), and of those in a system call the ones that were waking somebody."""
+    """Samples by (process, place), and those of them that were waking a receiver."""
     found, waking = collections.Counter(), collections.Counter()
     for process, frames in samples(text):
         place = place_of(process, frames)
