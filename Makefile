@@ -242,7 +242,7 @@ backup: ## save what the compose stack remembers into backups/DATE (DIRECTORY=)
 restore: ## bring a backup back into the compose stack (DIRECTORY=backups/DATE)
 	@scripts/restore $(DIRECTORY)
 .PHONY: images images-multiarch e2e backup restore
-verify-k8s: ## the manifests against policies, the diagram and Kubernetes' types; ci/deploy and ci/bluegreen; no cluster
+verify-k8s: ## the manifests against policies, the diagram and Kubernetes' types; ci/deploy, ci/bluegreen, e2e-k8s; no cluster
 	@scripts/verify-k8s
 e2e-k8s: ## all of Tally in the cluster that KUBECONFIG names, under load (REGISTRY=, IMAGE_TAG=; scripts/e2e-k8s says more)
 	@scripts/e2e-k8s

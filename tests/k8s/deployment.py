@@ -1,4 +1,4 @@
-"""A play with ci/deploy or ci/bluegreen on one side and the recording kubectl on the other."""
+"""A play with ci/deploy, ci/bluegreen or scripts/e2e-k8s on one side and the recording kubectl on the other."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import tempfile
 import unittest
 
 import manifests
+from stagehand import wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DIGESTS = {name: f"sha256:{digit * 64}" for name, digit in (("frontend", "1"), ("backend", "2"), ("nginx", "3"))}
@@ -30,16 +31,23 @@ def written_secrets(home):
     return path
 
 
-class Play(unittest.TestCase):
-    """Each test has a clone, a cluster and a kubectl of its own."""
+def renderer():
+    """What renders, by its path: another kubectl stands before it."""
+    program, *arguments = manifests.renderer()
+    return " ".join([program if "/" in program else shutil.which(program), *arguments])
+
+
+class Stage(unittest.TestCase):
+    """Each test has a cluster and a kubectl of its own, its class a clone."""
+
+    folder, copied = "ci", ("k8s", "nginx", "ci")
 
     @classmethod
     def setUpClass(cls):
         cls.clone = tempfile.mkdtemp(prefix="tally-deploy.")
-        for name in ("k8s", "nginx", "ci"):
+        for name in cls.copied:
             shutil.copytree(os.path.join(manifests.ROOT, name), os.path.join(cls.clone, name))
         os.mkdir(os.path.join(cls.clone, "cache"))
-        cls.renderer = " ".join(manifests.renderer())
 
     @classmethod
     def tearDownClass(cls):
@@ -50,13 +58,8 @@ class Play(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.home)
         os.mkdir(os.path.join(self.home, "bin"))
         self.install_kubectl(os.path.join(self.home, "bin", "kubectl"))
-        with open(os.path.join(self.home, "ca.pem"), "w", encoding="utf-8") as file:
-            file.write("-----BEGIN CERTIFICATE-----\n")
-        real = self.renderer.split()[0]
-        real = real if "/" in real else shutil.which(real)
         self.env = {"PATH": f"{self.home}/bin:{os.environ['PATH']}", "HOME": os.environ.get("HOME", "/"), "FAKE_HOME": self.home,
-                    "FAKE_RENDERER": " ".join([real, *self.renderer.split()[1:]]), "FAKE_CACHE": os.path.join(self.clone, "cache"), "SMOKE_TIMEOUT": "1",
-                    "SWITCH_TIMEOUT": "1",
+                    "FAKE_CACHE": os.path.join(self.clone, "cache"), "SMOKE_TIMEOUT": "1", "SWITCH_TIMEOUT": "1",
                     "SECRETS_TIMEOUT": "0", "MIGRATE_TIMEOUT": "1", "WARM_TIMEOUT": "1", **IMAGES}
 
     @staticmethod
@@ -66,16 +69,12 @@ class Play(unittest.TestCase):
             file.write(f"#!{sys.executable}\n" + source.read().partition("\n")[2])
         os.chmod(path, 0o755)
 
-    def production(self):
-        """What green and blue need besides images."""
-        return {"SECRETS_FILE": written_secrets(self.home), "CA_FILE": os.path.join(self.home, "ca.pem")}
-
     def plan(self, **plan):
         with open(os.path.join(self.home, "plan.json"), "w", encoding="utf-8") as file:
             json.dump(plan, file)
 
     def start(self, script, *arguments, **env):
-        return subprocess.Popen([os.path.join(self.clone, "ci", script), *arguments], env={**self.env, **env}, text=True,
+        return subprocess.Popen([os.path.join(self.clone, self.folder, script), *arguments], env={**self.env, **env}, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
     def run_script(self, script, *arguments, **env):
@@ -87,13 +86,17 @@ class Play(unittest.TestCase):
             raise
         return process.returncode
 
-    def deploys(self, *arguments, **env):
-        self.assertEqual(self.run_script("deploy", *arguments, **env), 0, self.err)
-
     def refuses(self, reason, script, *arguments, **env):
         """Fails, and the last line says why."""
         self.assertNotEqual(self.run_script(script, *arguments, **env), 0, self.err)
         self.assertRegex(self.err.strip().splitlines()[-1], reason)
+
+    def hanging(self):
+        """Waits for the call that hangs, as planned; its process id."""
+        path = os.path.join(self.home, "hanging")
+        wait_for(lambda: os.path.exists(path) and os.path.getsize(path), "a call that hangs")
+        with open(path, encoding="utf-8") as file:
+            return int(file.read())
 
     def calls(self):
         try:
@@ -135,6 +138,28 @@ class Play(unittest.TestCase):
     def state(self):
         with open(os.path.join(self.home, "state.json"), encoding="utf-8") as file:
             return json.load(file)["objects"]
+
+
+class Play(Stage):
+    """What is deployed is really rendered."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.renderer = renderer()
+        super().setUpClass()
+
+    def setUp(self):
+        super().setUp()
+        self.env["FAKE_RENDERER"] = self.renderer
+        with open(os.path.join(self.home, "ca.pem"), "w", encoding="utf-8") as file:
+            file.write("-----BEGIN CERTIFICATE-----\n")
+
+    def production(self):
+        """What green and blue need besides images."""
+        return {"SECRETS_FILE": written_secrets(self.home), "CA_FILE": os.path.join(self.home, "ca.pem")}
+
+    def deploys(self, *arguments, **env):
+        self.assertEqual(self.run_script("deploy", *arguments, **env), 0, self.err)
 
     def images(self, place):
         return {name: self.state()[f"deployment/tally-{place}/{name}"]["spec"]["template"]["spec"]["containers"][0]["image"]
