@@ -189,7 +189,7 @@ test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/
 coverage: ## reports of what the tests in build/cov have run: build/coverage/html, lcov.info, cobertura.xml
 	@scripts/coverage
 
-bench: build-release $(BENCH) ## Tally beside a bare daemon, NGINX, Node and Flask: bench/results/DATE.md (a quarter of an hour; BENCH_ROUNDS=5, BENCH_SECONDS=2)
+bench: build-release $(BENCH) ## Tally beside a bare daemon, NGINX, Node and Flask: bench/results/DATE.md (a quarter to half of an hour; BENCH_ROUNDS=5, BENCH_SECONDS=2)
 	@scripts/bench --rounds $(BENCH_ROUNDS) --seconds $(BENCH_SECONDS)
 compare: build-release $(BENCH) ## what counting costs beside a bare daemon that answers a constant page, in a minute
 	@scripts/bench compare
