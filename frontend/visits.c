@@ -26,6 +26,7 @@ struct visits {
     char script_name[SCRIPT_NAME + 1]; /* at the server of this connection */
     struct producer producer;
     uint64_t counting_since_ns, reading_since_ns, greeting_since_ns;
+    bool tried; /* the first attempt to connect has come to its end */
     char *told; /* why Redis is down, as last logged; NULL: it was up */
 };
 
@@ -211,6 +212,7 @@ static void on_state(struct redis *r, enum redis_state state, const char *reason
     (void)r;
     if (state == REDIS_CONNECTING)
         return;
+    v->tried = true;
     metrics_set(v->options.metrics, REDIS_UP, state == REDIS_READY);
     if (state == REDIS_CLOSED) {
         tell_down(v, reason);
@@ -259,7 +261,7 @@ static void look_again(struct visits *v)
 static int join(struct visits *v, struct batch *batch, struct batch_waiter *waiter,
                 enum frontend_metric when_full)
 {
-    if (redis_state(v->redis) != REDIS_READY)
+    if (v->tried && redis_state(v->redis) != REDIS_READY)
         return UV_ENOTCONN;
     int error = batch_join(batch, waiter, uv_now(v->options.loop));
     if (error)

@@ -26,7 +26,8 @@ MUST_USE int visits_new(const struct visits_options *options, struct visits **re
 void visits_free(struct visits *v);
 /* on_done gets status 0, and visits_number(index, result) is this visitor's own number.
  * UV_ENOTCONN at once while Redis is not READY, UV_ENOBUFS when full: then nothing is counted and
- * on_done is never called. */
+ * on_done is never called. Who comes before the first attempt to connect has ended waits for its
+ * end: a service that has just replaced another turns nobody away for being new. */
 MUST_USE int visits_join(struct visits *v, struct batch_waiter *waiter);
 /* on_done gets status 0 and visits_total(result): the next read of the counter. Counts nothing. */
 MUST_USE int visits_join_total(struct visits *v, struct batch_waiter *waiter);

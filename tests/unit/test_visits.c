@@ -73,11 +73,25 @@ START_TEST(nobody_waits_for_a_redis_that_is_away)
 {
     fake_server_refuse(house.server);
     house_start();
-    ck_assert_int_eq(house_join(0), UV_ENOTCONN);
-    ck_assert_int_eq(house_join_total(0), UV_ENOTCONN);
-    loop_wait(&house.loop, metrics_value(house.metrics, REDIS_UP) == 0);
+    house_join_all(0, 0);
+    house_wait_for(0);
+    assert_failed(0, UV_ENOTCONN);
+    ck_assert_int_eq(house_join(1), UV_ENOTCONN);
+    ck_assert_int_eq(house_join_total(1), UV_ENOTCONN);
     ck_assert(!visits_is_up(house.visits));
     ck_assert(visits_is_settled(house.visits));
+}
+END_TEST
+
+START_TEST(who_comes_before_the_first_connection_waits_for_it)
+{
+    fake_redis_expect(house.server, GREETING("0 0 0"), "*2\r\n:0\r\n:0\r\n");
+    house_start();
+    fake_redis_expect(house.server, EVAL("1 2 0"), "*2\r\n:2\r\n:0\r\n");
+    house_join_all(0, 1);
+    house_wait_for(1);
+    assert_number(0, 1);
+    assert_number(1, 2);
 }
 END_TEST
 
@@ -242,6 +256,7 @@ int main(void)
     tcase_add_test(cases, who_leaves_burns_a_number);
     tcase_add_test(cases, a_full_queue_refuses_at_once);
     tcase_add_test(cases, nobody_waits_for_a_redis_that_is_away);
+    tcase_add_test(cases, who_comes_before_the_first_connection_waits_for_it);
     tcase_add_loop_test(cases, a_batch_without_good_answer_is_repeated, 0, ROWS(LOST));
     tcase_add_test(cases, a_call_that_hangs_fails_its_visitors_but_is_settled);
     tcase_add_test(cases, who_waits_for_the_next_call_fails_when_the_connection_ends);
