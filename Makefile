@@ -143,7 +143,9 @@ endef
 update = mkdir -p $(@D); cmp -s $@ - <<< '$(subst ','\'',$(1))' || cat <<< '$(subst ','\'',$(1))' > $@
 
 $(foreach m,release asan tsan cov fuzz,$(eval $(call mode,$(m))))
-.SECONDARY:
+# The objects of test programs are kept. (A bare .SECONDARY would also take a missing file in
+# build/installed for made.)
+.PRECIOUS: build/%.o
 .PHONY: FORCE
 build/revision: FORCE
 	@$(call update,$(REVISION) $(TREE))
@@ -182,7 +184,7 @@ unit: unit-asan ## the unit tests under the address and undefined behaviour sani
 integration: build-$(notdir $(TALLY_BIN)) integration-release ## the real binaries against real Redis, MariaDB and NGINX (TALLY_BIN=build/MODE: those binaries)
 	@scripts/run-tests --suite integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
 nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, what it must refuse, and scripts/stack
-	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 tests/stack/test_stack $(sort $(wildcard tests/nginx/test_*))
+	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 $(sort $(wildcard tests/stack/test_* tests/nginx/test_*))
 converter-test: build/release/tests/golden/specimen ## the JUnit converter against golden reports of a failure, a crash, a time-out and a loop test; the pure parts of `make bench`
 	@scripts/run-tests --suite converter --jobs $(JOBS) tests/golden/test_converter tests/bench/test_bench
 test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/golden/specimen
