@@ -53,7 +53,8 @@ NEEDS_soak := run test
 NEEDS_lint := lint
 NEEDS_format := lint
 NEEDS_ci := run test chaos browser lint fuzz
-GROUPS := build $(sort $(foreach goal,$(GOALS),$(NEEDS_$(firstword $(subst -, ,$(subst /, ,$(goal)))))))
+GROUPS := build $(sort $(foreach goal,$(GOALS),$(NEEDS_$(firstword $(subst -, ,$(subst /, ,$(goal)))))) \
+                       $(if $(findstring /tests/,$(GOALS)),test))
 
 INSTALLED := $(GROUPS:%=build/installed/%)
 

@@ -198,22 +198,27 @@ void http_run(struct http *http)
 
 /* How long the loop may sleep; -1: until something happens. Requests that wait unsuspended make
  * MHD_get_timeout answer 0, which must not spin the loop. */
-static int64_t sleep_ms(struct http *http)
+static int64_t sleep_ms(struct http *http, bool waits)
 {
     MHD_UNSIGNED_LONG_LONG timeout = 0;
     if (http->run_wanted)
         return 0;
     if (MHD_get_timeout(http->daemon, &timeout) != MHD_YES)
         return -1;
-    if (timeout == 0 && http_waiting(http) > http->parked)
+    if (timeout == 0 && waits)
         return PENDING_RETRY_MS;
     return (int64_t)timeout;
 }
 
-/* A timer that fires too early costs one run, so it is moved only to an earlier time. */
+/* A timer that fires too early costs one run, so it is moved only to an earlier time; but the one
+ * of requests that wait ends with them, since it would fire after each. */
 void http_arm(struct http *http)
 {
-    int64_t ms = sleep_ms(http);
+    bool waits = http_waiting(http) > http->parked;
+    int64_t ms = sleep_ms(http, waits);
+    if (http->wakes_waiters && !waits)
+        uv_timer_stop(&http->wake);
+    http->wakes_waiters = waits;
     if (ms < 0)
         return;
     if (uv_is_active((uv_handle_t *)&http->wake) &&

@@ -85,7 +85,8 @@ struct http {
     uv_poll_t poll;  /* libmicrohttpd's epoll descriptor */
     uv_timer_t wake; /* what MHD_get_timeout asks for */
     unsigned open_handles;
-    bool run_wanted; /* something happened that the next MHD_run acts upon */
+    bool run_wanted;    /* something happened that the next MHD_run acts upon */
+    bool wakes_waiters; /* wake runs, if at all, for requests that wait unsuspended */
     bool draining, quiesced;
     struct http_requests requests; /* from the header fields to the end of the answer */
     struct http_requests free;     /* for reuse; never more than there were connections */

@@ -98,6 +98,18 @@ START_TEST(even_unparked_a_wait_does_not_spin_the_loop)
 }
 END_TEST
 
+START_TEST(once_all_are_answered_nobody_wakes_the_loop)
+{
+    client_ask(&client, "/wait", "");
+    stage_await_waits(&stage, 1);
+    uv_run(&stage.loop, UV_RUN_NOWAIT); /* the timer of those who wait begins anew */
+    stage_answer(&stage);
+    while (stage.done == 0)
+        uv_run(&stage.loop, UV_RUN_NOWAIT);
+    ck_assert_int_gt(uv_backend_timeout(&stage.loop), 1000);
+}
+END_TEST
+
 START_TEST(an_idle_connection_does_not_spin_the_loop)
 {
     client_get(&client, "/now", "");
@@ -312,6 +324,7 @@ static TCase *patience(void)
     tcase_add_test(c, an_answer_may_come_before_parking);
     tcase_add_test(c, a_vanished_client_is_noticed_while_it_waits);
     tcase_add_test(c, even_unparked_a_wait_does_not_spin_the_loop);
+    tcase_add_test(c, once_all_are_answered_nobody_wakes_the_loop);
     return c;
 }
 
