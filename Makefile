@@ -116,6 +116,9 @@ build/$(1)/flags: FORCE
 build/$(1)/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(call quiet,CC  )$$(CC) $$(TALLY_CPPFLAGS) $$(TALLY_CFLAGS) $$(MODE_$(1)) -MMD -MP -c $$< -o $$@
+# The objects of test programs are kept. (A bare .SECONDARY would also take a file that is missing in
+# build/installed for made.)
+.PRECIOUS: build/$(1)/%.o
 build/$(1)/lib/build.o: build/revision
 build/$(1)/lib/build.o: private CPPFLAGS += -DTALLY_REVISION='"$$(REVISION)"' -DTALLY_TREE='"$$(TREE)"'
 build/$(1)/frontend/page.o: private CPPFLAGS += -DTALLY_STYLE_HASH='"$$(STYLE_HASH)"'
@@ -144,9 +147,6 @@ endef
 update = mkdir -p $(@D); cmp -s $@ - <<< '$(subst ','\'',$(1))' || cat <<< '$(subst ','\'',$(1))' > $@
 
 $(foreach m,release asan tsan cov fuzz,$(eval $(call mode,$(m))))
-# The objects of test programs are kept. (A bare .SECONDARY would also take a missing file in
-# build/installed for made.)
-.PRECIOUS: build/%.o
 .PHONY: FORCE
 build/revision: FORCE
 	@$(call update,$(REVISION) $(TREE))
@@ -183,9 +183,9 @@ test-unit test-integration: ## a part of `make test` by itself; `make coverage` 
 unit: unit-asan ## the unit tests under the address and undefined behaviour sanitizers
 	@scripts/run-tests --suite $(SUITE)unit.asan --jobs $(JOBS) $(addprefix build/asan/,$(UNIT))
 integration: build-$(notdir $(TALLY_BIN)) integration-release ## the real binaries against real Redis, MariaDB and NGINX (TALLY_BIN=build/MODE: those binaries)
-	@scripts/run-tests --suite integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
+	@scripts/run-tests --suite $(SUITE)integration --jobs $(JOBS) --timeout 120 $(addprefix build/release/,$(INTEGRATION))
 nginx-test: build-$(notdir $(TALLY_BIN)) ## the NGINX configuration of each environment, what it must refuse, and scripts/stack
-	@scripts/run-tests --suite nginx --jobs $(JOBS) --timeout 120 $(sort $(wildcard tests/stack/test_* tests/nginx/test_*))
+	@scripts/run-tests --suite $(SUITE)nginx --jobs $(JOBS) --timeout 120 $(sort $(wildcard tests/stack/test_* tests/nginx/test_*))
 converter-test: build/release/tests/golden/specimen ## the JUnit converter against golden reports of a failure, a crash, a time-out and a loop test; the pure parts of `make bench`
 	@scripts/run-tests --suite converter --jobs $(JOBS) tests/golden/test_converter tests/bench/test_bench
 test-programs: build-cov unit-asan unit-cov integration-cov build/release/tests/golden/specimen
@@ -224,7 +224,7 @@ format: ## format all C files in place
 clean: ## remove everything that was built
 	rm -rf build
 
-container-debian13: ## build and unit tests on Debian 13, in a container
+container-debian13: ## build, unit, integration and NGINX tests on Debian 13, in a container
 	@scripts/container-test debian13
 container-oracle: ## tally-backend against Oracle's libmysqlclient and MySQL, in a container
 	@scripts/container-test oracle

@@ -83,7 +83,10 @@ static void read_page(const char *file)
 {
     static char text[ROOM];
     FILE *f = fopen(file, "r");
-    size_t length = f ? fread(text, 1, ROOM - 1, f) : 0;
+    if (!f)
+        die("the file cannot be read");
+    size_t length = fread(text, 1, ROOM - 1, f);
+    fclose(f);
     char *body = strstr(text, "\r\n\r\n"), *line = strstr(text, "\r\n");
     if (!body)
         die("the file holds no answer");
@@ -96,13 +99,14 @@ static void read_page(const char *file)
         next = strstr(name, "\r\n");
         if (next)
             *next = '\0';
+        if (!colon)
+            die("the file holds a header field without a colon");
         *colon = '\0';
         if (!is_own(name) && MHD_add_response_header(page, name, colon + 2) != MHD_YES)
             die("a header field was refused");
         if (next)
             *next = '\r';
     }
-    fclose(f);
 }
 
 static void start_daemon(int port)

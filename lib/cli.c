@@ -203,6 +203,7 @@ static int ask_health(const char *host, int port, int64_t deadline_ms, int *ret_
 {
     int fd = -1;
     int error = open_connection(host, port, deadline_ms, &fd);
+    MUST(error || fd >= 0);
     if (!error)
         error = send_request(fd);
     if (!error)

@@ -20,19 +20,16 @@ static const struct {
     const char *name;
     size_t length;
 } field_names[FIELD_COUNT] = {
-#define NAME(text)                                                                                 \
-    {                                                                                              \
-        text, sizeof text - 1                                                                      \
-    }
-    [FIELD_ACCEPT] = NAME("Accept"),
-    [FIELD_CONTENT_LENGTH] = NAME("Content-Length"),
-    [FIELD_HOST] = NAME("Host"),
-    [FIELD_PURPOSE] = NAME("Purpose"),
-    [FIELD_REQUEST_ID] = NAME("X-Request-Id"),
-    [FIELD_SEC_PURPOSE] = NAME("Sec-Purpose"),
-    [FIELD_TRACEPARENT] = NAME("traceparent"),
-    [FIELD_TRANSFER_ENCODING] = NAME("Transfer-Encoding"),
-    [FIELD_X_MOZ] = NAME("X-Moz"),
+#define NAME(text) .name = text, .length = sizeof text - 1
+    [FIELD_ACCEPT] = {NAME("Accept")},
+    [FIELD_CONTENT_LENGTH] = {NAME("Content-Length")},
+    [FIELD_HOST] = {NAME("Host")},
+    [FIELD_PURPOSE] = {NAME("Purpose")},
+    [FIELD_REQUEST_ID] = {NAME("X-Request-Id")},
+    [FIELD_SEC_PURPOSE] = {NAME("Sec-Purpose")},
+    [FIELD_TRACEPARENT] = {NAME("traceparent")},
+    [FIELD_TRANSFER_ENCODING] = {NAME("Transfer-Encoding")},
+    [FIELD_X_MOZ] = {NAME("X-Moz")},
 #undef NAME
 };
 

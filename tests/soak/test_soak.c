@@ -90,14 +90,17 @@ static const struct {
 
 enum { FAILURES = sizeof failures / sizeof *failures };
 
+/* From a failure until all is calm again, in ms after the beginning. */
+struct window {
+    uint32_t begin_ms, end_ms;
+};
+
 struct soak {
     struct chaos *chaos;
     struct crowd *crowd;
     FILE *out;
     unsigned run_ms, every_ms, slot_ms;
-    struct window { /* from a failure until all is calm again, in ms after the beginning */
-        uint32_t begin_ms, end_ms;
-    } * windows;
+    struct window *windows;
     unsigned count; /* of windows */
 };
 

@@ -111,8 +111,9 @@ static const char *check_close(struct checker *c)
     if (!take_name(c, name) || c->at == c->end || *c->at != '>')
         return "a closing tag is not ended";
     c->at++;
-    if (c->depth == 0 || strcmp(c->open[--c->depth], name) != 0)
+    if (c->depth == 0 || strcmp(c->open[c->depth - 1], name) != 0)
         return "a closing tag closes nothing";
+    c->depth--;
     return NULL;
 }
 
