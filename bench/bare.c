@@ -1,24 +1,33 @@
 /* A bare libmicrohttpd daemon that answers every GET with one constant page: what counting is
  * compared with.
- *     bare PORT FILE
+ *     bare PORT FILE [JOURNAL]
  * FILE holds an answer of the frontend as it came over the wire: its header fields and its body are
- * what is answered.
+ * what is answered. With a JOURNAL nobody is answered before a line has been appended to that file
+ * and is on disk: the least that any server must do which loses nothing.
  *
  * DESIGN. The same library, options, epoll mode and loop turn as in lib/http, and nothing else: no
- * routes, no checks, no ids, no metrics, one response object for all. */
+ * routes, no checks, no ids, no metrics, one response object for all. One write to the journal
+ * serves all who wait, and is held back for those who were answered together as in lib/batch. */
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
-enum { RUNS_PER_TURN = 8, ROOM = 1 << 16 };
+enum { RUNS_PER_TURN = 8, ROOM = 1 << 16, LINE = 256, GATHER_NS = 500 * 1000 };
 
 static struct MHD_Daemon *daemon_;
 static struct MHD_Response *page;
 static bool run_wanted = true;
 static uv_timer_t wake;
+
+static int journal = -1;       /* its descriptor; -1: nobody waits for one */
+static uintptr_t write_ = 1;   /* the number of the next write; odd, so never a pointer */
+static unsigned waiting, last; /* for the next write; for the one before it */
+static uint64_t waiting_since_ns;
 
 static _Noreturn void die(const char *why)
 {
@@ -26,16 +35,52 @@ static _Noreturn void die(const char *why)
     exit(1);
 }
 
+/* ---- the journal ---- */
+
+/* libmicrohttpd asks again at each run for as long as this is so. */
+static bool waits(void **context)
+{
+    if (journal < 0)
+        return false;
+    if (*context == page) {
+        *context = (void *)write_;
+        if (waiting++ == 0)
+            waiting_since_ns = uv_hrtime();
+    }
+    return (uintptr_t)*context == write_;
+}
+
+static bool gathers(void)
+{
+    return waiting < last && uv_hrtime() - waiting_since_ns < GATHER_NS;
+}
+
+static void write_journal(void)
+{
+    static const char line[LINE];
+    if (write(journal, line, LINE) != LINE || fdatasync(journal) != 0)
+        die("the journal cannot be written");
+    write_ += 2;
+    last = waiting;
+    waiting = 0;
+    run_wanted = true;
+}
+
+/* ---- requests ---- */
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *data,
                                   size_t *size, void **context)
 {
     (void)cls, (void)path, (void)method, (void)version, (void)data, (void)size;
-    run_wanted = true;
     if (*context == NULL) {
         *context = page;
+        run_wanted = true;
         return MHD_YES;
     }
+    if (waits(context))
+        return MHD_YES;
+    run_wanted = true;
     return MHD_queue_response(connection, 200, page);
 }
 
@@ -58,19 +103,32 @@ static void on_wake(uv_timer_t *timer)
     run_wanted = true;
 }
 
-static void on_turn(uv_prepare_t *prepare)
+static void run(void)
 {
-    MHD_UNSIGNED_LONG_LONG timeout;
-    (void)prepare;
     for (int i = 0; run_wanted && i < RUNS_PER_TURN; i++) {
         run_wanted = false;
         MHD_run(daemon_);
     }
+}
+
+static void on_turn(uv_prepare_t *prepare)
+{
+    MHD_UNSIGNED_LONG_LONG timeout;
+    (void)prepare;
+    run();
+    if (waiting > 0 && !gathers()) {
+        write_journal();
+        run();
+    }
     if (run_wanted)
         uv_timer_start(&wake, on_wake, 0, 0);
+    else if (waiting > 0)
+        uv_timer_start(&wake, on_wake, 1, 0);
     else if (!uv_is_active((uv_handle_t *)&wake) && MHD_get_timeout(daemon_, &timeout) == MHD_YES)
         uv_timer_start(&wake, on_wake, timeout, 0);
 }
+
+/* ---- the start ---- */
 
 /* The library makes these itself. */
 static bool is_own(const char *name)
@@ -134,10 +192,12 @@ int main(int argc, char **argv)
     uv_loop_t *loop = uv_default_loop();
     uv_poll_t poll;
     uv_prepare_t turn;
-    if (argc != 3)
-        die("usage: bare PORT FILE");
+    if (argc != 3 && argc != 4)
+        die("usage: bare PORT FILE [JOURNAL]");
     signal(SIGPIPE, SIG_IGN);
     read_page(argv[2]);
+    if (argc == 4 && (journal = open(argv[3], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0)
+        die("the journal cannot be opened");
     start_daemon((int)strtol(argv[1], NULL, 10));
     uv_poll_init(loop, &poll, MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
     uv_poll_start(&poll, UV_READABLE, on_ready);

@@ -97,6 +97,7 @@ def targets(data):
         page, bare = ([figure(name, key, connections) for key in ("rate", "cpu")] for name in ("page", "bare"))
         t.at_least(f"Tally page, {connections} connections: throughput of the bare daemon's", least, page[0], bare[0])
         t.at_most(f"Tally page, {connections} connections: CPU a visit, times the bare daemon's", most, page[1], bare[1])
+    apart_targets(t, summary(data.get("apart", [])))
     t.at_least("Tally page: throughput, times the fastest peer's page", 3,
                figure("page", "rate"), t.best(("node-page", "flask-page"), "rate", max))
     t.at_least("Tally page: throughput, times Flask's pair", 40, figure("page", "rate"), figure("flask-page", "rate"))
@@ -112,6 +113,15 @@ def targets(data):
               figure("page-2", "cpu", rows=workers), figure("page", "cpu", rows=workers))
     open_targets(t, data.get("open"))
     return t.found
+
+
+def apart_targets(t, rows):
+    """The page where the frontend has a core as the bare daemon has one."""
+    page, bare, durable = ([t.figure(name, key, rows=rows) for key in ("rate", "cpu")] for name in ("page", "bare", "durable"))
+    what = "Tally page, 64 connections, backend and stores on both cores"
+    t.at_least(f"{what}: throughput of the bare daemon's", 0.6, page[0], bare[0])
+    t.at_least(f"{what}: throughput of the bare daemon's with an fdatasync a batch", 0.8, page[0], durable[0])
+    t.at_most(f"{what}: CPU a visit, times the bare daemon's", 2.5, page[1], bare[1])
 
 
 def fsync_targets(t):
@@ -249,7 +259,7 @@ def all_rounds(data):
     """(where, round) of every round of the file."""
     for connections, rounds in data.get("rows", {}).items():
         yield from ((f"{connections} connections", one) for one in rounds)
-    for part in ("edge", "workers"):
+    for part in ("apart", "edge", "workers"):
         yield from ((part, one) for one in data.get(part, []))
     for part in ("open", "latency"):
         yield from ((part, one) for one in data.get(part, {}).get("rounds", []))
@@ -264,7 +274,7 @@ def void_part(data):
 
 def disturbed_part(data):
     """What other programs and the machine's host took from the rounds; empty where no round says so."""
-    others = [100 * one["others"] for where, one in all_rounds(data) if "others" in one and where != "edge"]
+    others = [100 * one["others"] for where, one in all_rounds(data) if "others" in one and where not in ("apart", "edge")]
     stolen = [100 * one["stolen"] for _, one in all_rounds(data) if "stolen" in one]
     again = sum(one.get("tries", 1) - 1 for _, one in all_rounds(data))
     said = []
@@ -304,6 +314,7 @@ def markdown(data, picture):
     if capacity := capacity_table(data):
         parts += ["## The page's calls, and what a core of each server carries\n", capacity]
     for key, title, make in (("edge", "NGINX with a core of its own, 64 connections", rows_table),
+                             ("apart", "Backend and stores on both cores, 64 connections", rows_table),
                              ("latency", "Latency at half load", latency_part),
                              ("workers", "Two workers, 64 connections", rows_table),
                              ("open", "8,000 connections", open_part), ("calls", "System calls", calls_part)):

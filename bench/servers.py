@@ -31,6 +31,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 Row = namedtuple("Row", "title front servers counts", defaults=(True,))
 ROWS = {
     "bare": Row("bare libmicrohttpd", "bare", ("bare",), False),
+    "durable": Row("bare, an fdatasync a batch", "durable", ("durable",), False),
     "nginx-return": Row("NGINX, return 200", "nginx-return", ("nginx-return",), False),
     "nginx-bare": Row("NGINX to the bare daemon", "nginx-bare", ("nginx-bare", "bare"), False),
     "counter": Row("Tally counter", "counter", ("counter", "redis")),
@@ -43,6 +44,8 @@ ROWS = {
     "flask": Row("Flask counter", "flask", ("flask", "redis")),
     "flask-page": Row("Flask page", "flask-page", ("flask-page", "flask-backend", "redis", "mariadb")),
 }
+# What a bare daemon does without; it may use the load's core where the others have one each.
+BEHIND = ("backend", "redis", "mariadb")
 # Not in the table: the same page with two workers in each service; and fresh processes for thousands of connections,
 # whose memory would otherwise be that of earlier rounds.
 TWO_WORKERS = {"page-2": Row("Tally page, two workers", "frontend-2", ("frontend-2", "backend-2", "redis", "mariadb"))}
@@ -109,8 +112,8 @@ def family(pid):
 class Servers:
     """Everything that was started; ended together."""
 
-    def __init__(self, directory, workers=1, spread=False):
-        self.directory, self.workers, self.spread = directory, workers, spread
+    def __init__(self, directory, workers=1):
+        self.directory, self.workers = directory, workers
         self.ports, self.processes = {}, {}
 
     # ---- processes ------------------------------------------------------------------------------
@@ -122,11 +125,9 @@ class Servers:
                 STARTERS[name](self, name)
 
     def launch(self, name, argv, **env):
-        measured_itself = name not in STORES and name != "backend"
-        core = SERVER_CORE if measured_itself or not self.spread else f"{SERVER_CORE},{LOAD_CORE}"
         with open(os.path.join(self.directory, name + ".log"), "wb") as log:
             self.processes[name] = subprocess.Popen(
-                ["taskset", "-c", core] + argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                ["taskset", "-c", SERVER_CORE] + argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env={"PATH": os.environ["PATH"], **{key: str(value) for key, value in env.items()}})
 
     def wait(self, name, ready, seconds=60):
@@ -239,11 +240,12 @@ class Servers:
         self.wait_page(name)
 
     def start_bare(self, name):
-        """The page is the frontend's own, header fields included."""
+        """The page is the frontend's own, header fields included; the journal lies where Redis has its file."""
         self.need("frontend")
+        journal = [self.path("redis", "journal")] if name == "durable" else []
         with open(self.path("answer"), "w", encoding="utf-8", newline="") as file:
             file.write("\r\n\r\n".join(raw_answer(self.ports["frontend"])))
-        self.launch(name, [os.path.join(BUILD, "bench", "bare"), str(self.ports[name]), self.path("answer")])
+        self.launch(name, [os.path.join(BUILD, "bench", "bare"), str(self.ports[name]), self.path("answer")] + journal)
         self.wait(name, lambda: takes_connections(self.ports[name]))
 
     def start_edge(self, name):
@@ -338,7 +340,7 @@ STARTERS = {
     "frontend": Servers.start_frontend, "frontend-2": Servers.start_frontend,
     "frontend-fresh": Servers.start_frontend, "bare-fresh": Servers.start_bare,
     "counter": Servers.start_frontend, "counter-off": Servers.start_frontend,
-    "bare": Servers.start_bare, "nginx": Servers.start_edge, "nginx-bare": Servers.start_edge,
+    "bare": Servers.start_bare, "durable": Servers.start_bare, "nginx": Servers.start_edge, "nginx-bare": Servers.start_edge,
     "nginx-return": Servers.start_nginx_return, "nginx-lua": Servers.start_nginx_lua,
     "node": Servers.start_node, "node-page": Servers.start_node,
     "flask": Servers.start_flask, "flask-page": Servers.start_flask, "flask-backend": Servers.start_flask_backend,
