@@ -111,6 +111,13 @@ static void run(void)
     }
 }
 
+/* Moves the timer to an earlier time only. */
+static void wake_within(uint64_t ms)
+{
+    if (!uv_is_active((uv_handle_t *)&wake) || uv_timer_get_due_in(&wake) > ms)
+        uv_timer_start(&wake, on_wake, ms, 0);
+}
+
 static void on_turn(uv_prepare_t *prepare)
 {
     MHD_UNSIGNED_LONG_LONG timeout;
@@ -121,11 +128,11 @@ static void on_turn(uv_prepare_t *prepare)
         run();
     }
     if (run_wanted)
-        uv_timer_start(&wake, on_wake, 0, 0);
+        wake_within(0);
     else if (waiting > 0)
-        uv_timer_start(&wake, on_wake, 1, 0);
-    else if (!uv_is_active((uv_handle_t *)&wake) && MHD_get_timeout(daemon_, &timeout) == MHD_YES)
-        uv_timer_start(&wake, on_wake, timeout, 0);
+        wake_within(1);
+    else if (MHD_get_timeout(daemon_, &timeout) == MHD_YES)
+        wake_within(timeout);
 }
 
 /* ---- the start ---- */
