@@ -30,7 +30,7 @@ export SOURCE_DATE_EPOCH
 
 # ---- packages -----------------------------------------------------------------------------------
 
-WITHOUT_PACKAGES := help clean start stop run install verify-pipeline registry-login verify-k8s e2e-k8s lint-layers lint-layers-test images images-multiarch backup restore
+WITHOUT_PACKAGES := help clean start stop run install verify-pipeline registry-login verify-k8s e2e-k8s images images-multiarch backup restore
 GOALS := $(filter-out $(WITHOUT_PACKAGES),$(or $(MAKECMDGOALS),build))
 ifneq ($(GOALS),)
 include build/packages.mk
@@ -158,7 +158,7 @@ serve = scripts/install build run; echo "Compiling (half a minute the first time
         $(MAKE) --no-print-directory --silent -j$(JOBS) build; exec scripts/stack $@
 
 .PHONY: build install run start stop test unit integration nginx-test converter-test coverage \
-        browser-test bench compare profile tsan lint lint-layers lint-layers-test format clean container-debian13 \
+        browser-test bench compare profile tsan lint format clean container-debian13 \
         container-oracle nginx-container-test ci help test-programs chaos soak fuzz
 
 build: build-$(MODE) ## compile both services into build/release (MODE=asan, tsan or cov: build/MODE)
