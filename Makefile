@@ -224,7 +224,7 @@ format: ## format all C files in place
 clean: ## remove everything that was built
 	rm -rf build
 
-container-debian13: ## build, unit, integration and NGINX tests on Debian 13, in a container
+container-debian13: ## build, unit and integration tests on Debian 13, in a container
 	@scripts/container-test debian13
 container-oracle: ## tally-backend against Oracle's libmysqlclient and MySQL, in a container
 	@scripts/container-test oracle
