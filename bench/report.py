@@ -352,17 +352,17 @@ def compact(data):
 
 def opened(path, about, date):
     """(the file's content where it is of the same code and settings, else a new beginning; where the other file went)"""
-    if not os.path.exists(path):
-        return {"date": date, "about": about, "commands": []}, None
-    with open(path, encoding="utf-8") as file:
-        old = json.load(file)
-    if old["about"] == about:
-        return old, None
-    stem = f"{path[:-len('.json')]}-{old['about']['revision']}"
-    names = (f"{stem}{end}.json" for end in ["", *(f"-{n}" for n in range(2, 1001))])
-    aside = next(name for name in names if not os.path.exists(name))
-    os.rename(path, aside)
-    return {"date": date, "about": about, "commands": []}, aside
+    new, aside = {"date": date, "about": about, "commands": []}, None
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            old = json.load(file)
+        if old["about"] == about:
+            return old, None
+        stem = f"{path[:-len('.json')]}-{old['about']['revision']}"
+        names = (f"{stem}{end}.json" for end in ["", *(f"-{n}" for n in range(2, 1001))])
+        aside = next(name for name in names if not os.path.exists(name))
+        os.rename(path, aside)
+    return new, aside
 
 
 def write(path, text):
