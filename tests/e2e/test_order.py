@@ -20,7 +20,8 @@ class AnyOrder(unittest.TestCase):
         for service in ["nginx", "frontend-1", "frontend-2", "backend-1", "backend-2", "migrate", "mysql", "redis"]:
             stack.up("--no-deps", service)
             self.assertIsNotNone(stack.id(service), service)
-        self.assertEqual(stack.await_first_answer().status, 502)
+        # The frontends end without their secret and are started again: one refuses (502), or its address is nobody's just then (504).
+        self.assertIn(stack.await_first_answer().status, [502, 504])
         stack.up("--no-deps", "secrets")
         stack.await_whole()
         self.assertEqual(stack.visit().json()["visitor"], stack.total())
