@@ -1,20 +1,17 @@
-#!/usr/bin/env python3
 """Stands for kubectl: records what it is asked, keeps a small cluster in a file, and fails where the test says.
 
 FAKE_HOME holds calls (one JSON line each: arguments and what came on standard input), state.json (what is there)
 and plan.json: {"fail": [[pattern, from, count], …], "pages": {"namespace": {…}}, "nodes": {"name": "CPUs"}}. A call that matches a pattern
 (a regular expression on the arguments in one line) fails, from its n-th time on, `count` times. Real rendering is
 kubectl's own: FAKE_RENDERER is the command for it, and FAKE_CACHE a folder for what it said of the same question.
+
+A deployment asks kubectl thirty times, and then its start is what takes the time: what few calls need is imported by them.
 """
 
-import base64
 import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import time
 
@@ -195,6 +192,7 @@ def delete():
 
 def create(stdin):
     """A manifest with --dry-run, an object of standard input without."""
+    import base64
     if "--dry-run=client" not in ARGUMENTS:
         return apply([stdin], create=True)
     _, kind, *rest = words()
@@ -252,6 +250,8 @@ def port_forward():
 
 def render(folder):
     """The same kustomization beside the same manifests renders the same."""
+    import hashlib
+    import subprocess
     with open(os.path.join(folder, "kustomization.yaml"), "rb") as file:
         cached = os.path.join(os.environ["FAKE_CACHE"], hashlib.sha256(folder.encode() + file.read()).hexdigest())
     if not os.path.exists(cached):
@@ -281,9 +281,9 @@ def main():
     if verb == "apply":
         source = option("-f")
         if source != "-":
-            shutil.copy(source, path(f"applied-{os.path.basename(source)}"))
-            with open(source, encoding="utf-8") as file:
+            with open(source, encoding="utf-8") as file, open(path(f"applied-{os.path.basename(source)}"), "w", encoding="utf-8") as copy:
                 stdin = file.read()
+                copy.write(stdin)
         apply([stdin])
     elif verb == "create":
         create(stdin)
@@ -291,7 +291,3 @@ def main():
         port_forward()
     elif verb in ("get", "patch", "delete"):
         {"get": get, "patch": patch, "delete": delete}[verb]()
-
-
-if __name__ == "__main__":
-    main()
