@@ -203,6 +203,17 @@ class Stack:
     def await_status(self, service, wanted, seconds=DEADLINE):
         wait_for(lambda: self.id(service) and self.status(service) == wanted, f"{service} to be {wanted}", seconds, pause=0.5)
 
+    def freeze(self, service):
+        """Asked again where the engine gave up: with cgroups of version 1 it may not catch a process that syncs or starts just then."""
+        def frozen():
+            done = subprocess.run(["docker", "pause", self.id(service)], capture_output=True, text=True, check=False)
+            assert done.returncode == 0 or "unable to freeze" in done.stderr, done.stderr
+            return done.returncode == 0
+        wait_for(frozen, f"{service} to be frozen", pause=0.2)
+
+    def thaw(self, service):
+        docker("unpause", self.id(service))
+
     def visit(self, **options):
         return ask(self.port, **options)
 

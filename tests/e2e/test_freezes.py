@@ -20,14 +20,14 @@ class Freezes(PlayCase):
     def freeze(self, service, *healthy):
         """Meanwhile the services named last answer their health checks: what they need is no reason to kill them."""
         with self.visitors as v:
+            self.stack.freeze(service)
             until = time.monotonic() + FROZEN
-            docker("pause", self.stack.id(service))
             try:
                 for other in healthy:
                     docker("exec", self.stack.id(other), f"/tally-{other[:-2]}", "--healthcheck")
                 time.sleep(max(0, until - time.monotonic()))
             finally:
-                docker("unpause", self.stack.id(service))
+                self.stack.thaw(service)
             v.await_healthy()
         self.settle()
         return v
