@@ -98,6 +98,12 @@ static void on_verbose(struct buf *out, void *state)
     ops_put_dependency(out, "database", reads_is_up(w->reads));
 }
 
+static bool is_whole(const void *state)
+{
+    const struct backend_worker *w = state;
+    return reads_is_up(w->reads);
+}
+
 /* DB_POOL is shared out among the workers; each has at least one connection. */
 static unsigned pool_share(const struct backend_config *c, unsigned index)
 {
@@ -130,7 +136,9 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
                           .worker = worker,
                           .metrics = metrics_new(backend_metrics, BACKEND_METRICS),
                           .log_requests = c->log_requests,
-                          .on_verbose = on_verbose};
+                          .on_verbose = on_verbose,
+                          .is_whole = is_whole,
+                          .ready_at_ms = uv_now(worker_loop(worker)) + (uint64_t)c->ready_wait_ms};
     make_reads(w, c);
     http->routes = routes;
     http->context = w;
@@ -145,6 +153,7 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
 static void on_turn(void *state)
 {
     struct backend_worker *w = state;
+    ops_turn(&w->ops);
     reads_flush(w->reads);
     log_flush();
 }

@@ -19,7 +19,7 @@
 
 #include <stdlib.h>
 
-#define PROBE_MS 5000
+#define PROBE_MS 1000
 
 static const struct http_route routes[] = {
     {.path = "/",
@@ -43,6 +43,12 @@ static void on_verbose(struct buf *out, void *state)
     ops_put_dependency(out, "redis", visits_is_up(w->visits));
     if (w->users)
         ops_put_dependency(out, "backend", users_is_up(w->users));
+}
+
+static bool is_whole(const void *state)
+{
+    const struct frontend_worker *w = state;
+    return visits_is_up(w->visits) && (!w->users || users_is_up(w->users));
 }
 
 static void on_free(void *state)
@@ -91,7 +97,10 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
                           .worker = worker,
                           .metrics = metrics_new(frontend_metrics, FRONTEND_METRICS),
                           .log_requests = frontend->config->log_requests,
-                          .on_verbose = on_verbose};
+                          .on_verbose = on_verbose,
+                          .is_whole = is_whole,
+                          .ready_at_ms = uv_now(worker_loop(worker)) +
+                                         (uint64_t)frontend->config->ready_wait_ms};
     int status = make_clients(w, worker_loop(worker));
     if (status != 0) {
         on_free(w);
@@ -110,6 +119,7 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
 static void on_turn(void *state)
 {
     struct frontend_worker *w = state;
+    ops_turn(&w->ops);
     visits_flush(w->visits);
     if (w->users)
         users_flush(w->users, visits_wait(w->visits));

@@ -6,7 +6,7 @@
  * fetch are not parsed and written out again: the list made of an answer serves for each further
  * one of the very same bytes. Whether the backend is up is what its last answer said. The first
  * question is asked at start, by a waiter of our own; while the backend is down the same waiter
- * asks again every few seconds, so that dependency_up and the log tell of its return also when
+ * asks again every second, so that dependency_up and the log tell of its return also when
  * nobody visits. */
 #include "frontend/users.h"
 

@@ -29,15 +29,41 @@ void ops_get_healthz(struct http_request *req, void *state)
     reply(req, 200, OPS_TEXT, &body);
 }
 
+void ops_turn(struct ops *ops)
+{
+    if (!atomic_load_explicit(&ops->was_whole, memory_order_relaxed) && ops->is_whole(ops))
+        atomic_store_explicit(&ops->was_whole, true, memory_order_relaxed);
+}
+
+/* Any worker may get the next request. */
+static bool were_all_whole(const struct ops *ops)
+{
+    size_t count;
+    struct worker *const *workers = worker_all(ops->worker, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ops *other = worker_state(workers[i]);
+        if (!other || !atomic_load_explicit(&other->was_whole, memory_order_relaxed))
+            return false;
+    }
+    return true;
+}
+
 void ops_get_readyz(struct http_request *req, void *state)
 {
     struct ops *ops = state;
-    bool leaving = worker_is_draining(ops->worker);
+    const char *said = "ready\n";
+    int status = 503;
     struct buf body = {0};
-    buf_puts(&body, leaving ? "draining\n" : "ready\n");
+    if (worker_is_draining(ops->worker))
+        said = "draining\n";
+    else if (uv_now(worker_loop(ops->worker)) < ops->ready_at_ms && !were_all_whole(ops))
+        said = "starting\n";
+    else
+        status = 200;
+    buf_puts(&body, said);
     if (ops->on_verbose && http_has_query_flag(req, "verbose"))
         ops->on_verbose(&body, state);
-    reply(req, leaving ? 503 : 200, OPS_TEXT, &body);
+    reply(req, status, OPS_TEXT, &body);
 }
 
 static void put_member(struct buf *out, const char *before, const char *text)

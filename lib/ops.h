@@ -2,7 +2,9 @@
  * lines about requests. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct buf;
 struct http_outcome;
@@ -21,6 +23,11 @@ struct ops {
     bool log_requests; /* all, not only those that failed or were degraded */
     /* Appends a line for each dependency to the answer of /readyz?verbose (ops_put_dependency). */
     void (*on_verbose)(struct buf *out, void *state);
+    /* Readiness is no word on stores that others share. But who is new and has not reached them yet
+     * would fail where its elders do not: for so long it may be told to wait, with a limit. */
+    bool (*is_whole)(const void *state); /* all that the worker depends on is up */
+    uint64_t ready_at_ms;                /* uv_now(); ready then, whole or not */
+    atomic_bool was_whole;               /* once; ops_turn sets it */
 };
 
 #define OPS_TEXT "text/plain; charset=utf-8"
@@ -35,12 +42,16 @@ struct ops {
 
 /* 200 while the loop turns; depends on nothing. */
 void ops_get_healthz(struct http_request *req, void *state);
-/* 200, or 503 while draining; says nothing of stores unless asked with ?verbose. */
+/* 200, or 503 while draining or, until ready_at_ms, while a worker was never whole; says nothing of
+ * stores unless asked with ?verbose. */
 void ops_get_readyz(struct http_request *req, void *state);
 /* {"service":…,"version":…,"revision":…,"tree":…} */
 void ops_get_version(struct http_request *req, void *state);
 /* All workers' metrics, the server's and the process's, as Prometheus text. */
 void ops_get_metrics(struct http_request *req, void *state);
+
+/* For worker_hooks.on_turn: notes that the worker is whole. */
+void ops_turn(struct ops *ops);
 
 /* For http_options.on_done: logs a request with its ids. */
 void ops_log_request(const struct http_outcome *outcome, void *state);

@@ -157,6 +157,56 @@ START_TEST(a_service_starts_without_anything_that_it_needs)
 }
 END_TEST
 
+/* The stores come one after the other. Who has once had them all stays ready without them. */
+START_TEST(a_service_told_to_wait_is_ready_when_it_has_had_its_stores)
+{
+    static const char *const wait[] = {"READY_WAIT_MS=600000", NULL};
+    struct stack *s = stack_start(&(struct stack_options){.parts = STACK_ALL,
+                                                          .workers = 2,
+                                                          .frontend_env = wait,
+                                                          .backend_env = wait,
+                                                          .unprepared = true});
+    stack_start_frontend(s, 0);
+    const struct answer *a = ask_get(s->port, "/readyz", "");
+    ck_assert_int_eq(a->status, 503);
+    ck_assert_str_eq(a->body, "starting\n");
+    ck_assert_int_eq(ask_get(s->port, "/healthz", "")->status, 200);
+    stack_start_redis(s);
+    a = ask_until_text(s->port, "/readyz?verbose", "", "starting\nredis: up\nbackend: down\n");
+    ck_assert_int_eq(a->status, 503);
+    stack_start_backend(s); /* without its database */
+    a = ask_until_text(s->backend_port, "/readyz?verbose", "", "starting\ndatabase: down\n");
+    ck_assert_int_eq(a->status, 503);
+    process_kill(s->backend);
+    s->options.parts = STACK_USERS;
+    stack_start_parts(s);
+    ask_until(s->backend_port, "/readyz", "", 200);
+    ask_until(s->port, "/readyz", "", 200);
+    process_kill(s->redis);
+    process_kill(s->backend);
+    ask_until(s->port, "/", "", 503);
+    ck_assert_int_eq(ask_get(s->port, "/readyz", "")->status, 200);
+    stack_stop(s);
+}
+END_TEST
+
+START_TEST(a_service_told_to_wait_is_ready_without_its_stores_in_the_end)
+{
+    static const char *const wait[] = {"READY_WAIT_MS=1000", NULL};
+    struct stack *s = stack_start(&(struct stack_options){.parts = STACK_BACKEND | STACK_COUNTER,
+                                                          .frontend_env = wait,
+                                                          .backend_env = wait,
+                                                          .unprepared = true});
+    stack_start_frontend(s, 0);
+    stack_start_backend(s);
+    const struct answer *a = ask_until(s->port, "/readyz?verbose", "", 200);
+    ck_assert_str_eq(a->body, "ready\nredis: down\nbackend: down\n");
+    a = ask_until(s->backend_port, "/readyz?verbose", "", 200);
+    ck_assert_str_eq(a->body, "ready\ndatabase: down\n");
+    stack_stop(s);
+}
+END_TEST
+
 START_TEST(a_port_in_use_is_one_clear_sentence)
 {
     char *output, *binary = stack_binary("tally-frontend");
@@ -188,6 +238,8 @@ static Suite *make_suite(void)
     tcase_add_test(c, an_open_connection_without_a_request_does_not_hold_it_up);
     tcase_add_test(c, a_frozen_redis_does_not_keep_it_beyond_the_time_out);
     tcase_add_test(c, a_service_starts_without_anything_that_it_needs);
+    tcase_add_test(c, a_service_told_to_wait_is_ready_when_it_has_had_its_stores);
+    tcase_add_test(c, a_service_told_to_wait_is_ready_without_its_stores_in_the_end);
     tcase_add_test(c, a_port_in_use_is_one_clear_sentence);
     suite_add_tcase(suite, c);
     return suite;

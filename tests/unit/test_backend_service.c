@@ -195,6 +195,32 @@ START_TEST(a_killed_database_comes_back_by_itself)
 }
 END_TEST
 
+START_TEST(readiness_may_wait_for_the_first_read)
+{
+    set_number("READY_WAIT_MS", 600000);
+    mariadb_kill(server);
+    backend_start(server->uri);
+    ck_assert_int_eq(ask_get(port, "/readyz", "")->status, 503);
+    ck_assert_str_eq(ask_get(port, "/readyz", "")->body, "starting\n");
+    mariadb_start(server);
+    ask_until(port, "/readyz", "", 200);
+    mariadb_kill(server);
+    ask_until(port, "/backend", "", 503);
+    ck_assert_str_eq(ask_get(port, "/readyz", "")->body, "ready\n");
+    backend_stop();
+}
+END_TEST
+
+START_TEST(readiness_waits_no_longer_than_it_was_told)
+{
+    set_number("READY_WAIT_MS", 100);
+    mariadb_kill(server);
+    backend_start(server->uri);
+    ask_until_text(port, "/readyz?verbose", "", "ready\ndatabase: down\n");
+    backend_stop();
+}
+END_TEST
+
 START_TEST(a_frozen_database_costs_no_more_than_the_deadline)
 {
     backend_start(server->uri);
@@ -243,6 +269,8 @@ static Suite *make_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, server_start, server_stop);
     tcase_add_test(t, a_killed_database_comes_back_by_itself);
+    tcase_add_test(t, readiness_may_wait_for_the_first_read);
+    tcase_add_test(t, readiness_waits_no_longer_than_it_was_told);
     tcase_add_test(t, a_frozen_database_costs_no_more_than_the_deadline);
     suite_add_tcase(suite, t);
     return suite;
