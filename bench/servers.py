@@ -130,11 +130,16 @@ class Servers:
                 ["taskset", "-c", SERVER_CORE] + argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env={"PATH": os.environ["PATH"], **{key: str(value) for key, value in env.items()}})
 
+    def last_line(self, name):
+        """Of what the server has said."""
+        with open(os.path.join(self.directory, name + ".log"), encoding="utf-8", errors="replace") as log:
+            return ([""] + log.read().split("\n"))[-2]
+
     def wait(self, name, ready, seconds=60):
         end = time.monotonic() + seconds
         while not ready():
             if self.processes[name].poll() is not None:
-                raise BenchError(f"{name} ended while it was starting")
+                raise BenchError(f"{name} ended while it was starting: {self.last_line(name)}")
             if time.monotonic() > end:
                 raise BenchError(f"{name} was not ready within {seconds} s")
             time.sleep(0.02)
