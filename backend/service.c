@@ -92,16 +92,11 @@ static void on_database(bool up, const char *reason, void *context)
     log_end();
 }
 
-static void on_verbose(struct buf *out, void *state)
+static size_t on_dependencies(const void *state, struct ops_dependency ret_list[OPS_DEPENDENCIES])
 {
     const struct backend_worker *w = state;
-    ops_put_dependency(out, "database", reads_is_up(w->reads));
-}
-
-static bool is_whole(const void *state)
-{
-    const struct backend_worker *w = state;
-    return reads_is_up(w->reads);
+    ret_list[0] = (struct ops_dependency){"database", reads_is_up(w->reads)};
+    return 1;
 }
 
 /* DB_POOL is shared out among the workers; each has at least one connection. */
@@ -136,8 +131,7 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
                           .worker = worker,
                           .metrics = metrics_new(backend_metrics, BACKEND_METRICS),
                           .log_requests = c->log_requests,
-                          .on_verbose = on_verbose,
-                          .is_whole = is_whole,
+                          .on_dependencies = on_dependencies,
                           .ready_at_ms = uv_now(worker_loop(worker)) + (uint64_t)c->ready_wait_ms};
     make_reads(w, c);
     http->routes = routes;

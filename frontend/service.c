@@ -37,18 +37,14 @@ static const struct http_route routes[] = {
     {.path = NULL},
 };
 
-static void on_verbose(struct buf *out, void *state)
+static size_t on_dependencies(const void *state, struct ops_dependency ret_list[OPS_DEPENDENCIES])
 {
     const struct frontend_worker *w = state;
-    ops_put_dependency(out, "redis", visits_is_up(w->visits));
+    size_t count = 0;
+    ret_list[count++] = (struct ops_dependency){"redis", visits_is_up(w->visits)};
     if (w->users)
-        ops_put_dependency(out, "backend", users_is_up(w->users));
-}
-
-static bool is_whole(const void *state)
-{
-    const struct frontend_worker *w = state;
-    return visits_is_up(w->visits) && (!w->users || users_is_up(w->users));
+        ret_list[count++] = (struct ops_dependency){"backend", users_is_up(w->users)};
+    return count;
 }
 
 static void on_free(void *state)
@@ -97,8 +93,7 @@ static int on_start(struct worker *worker, void *service, struct http_options *h
                           .worker = worker,
                           .metrics = metrics_new(frontend_metrics, FRONTEND_METRICS),
                           .log_requests = frontend->config->log_requests,
-                          .on_verbose = on_verbose,
-                          .is_whole = is_whole,
+                          .on_dependencies = on_dependencies,
                           .ready_at_ms = uv_now(worker_loop(worker)) +
                                          (uint64_t)frontend->config->ready_wait_ms};
     int status = make_clients(w, worker_loop(worker));

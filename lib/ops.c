@@ -29,9 +29,19 @@ void ops_get_healthz(struct http_request *req, void *state)
     reply(req, 200, OPS_TEXT, &body);
 }
 
+static bool is_whole(const struct ops *ops)
+{
+    struct ops_dependency list[OPS_DEPENDENCIES];
+    size_t count = ops->on_dependencies(ops, list);
+    for (size_t i = 0; i < count; i++)
+        if (!list[i].up)
+            return false;
+    return true;
+}
+
 void ops_turn(struct ops *ops)
 {
-    if (!atomic_load_explicit(&ops->was_whole, memory_order_relaxed) && ops->is_whole(ops))
+    if (!atomic_load_explicit(&ops->was_whole, memory_order_relaxed) && is_whole(ops))
         atomic_store_explicit(&ops->was_whole, true, memory_order_relaxed);
 }
 
@@ -48,9 +58,18 @@ static bool were_all_whole(const struct ops *ops)
     return true;
 }
 
+/* "database: up" */
+static void put_dependencies(struct buf *out, const struct ops *ops)
+{
+    struct ops_dependency list[OPS_DEPENDENCIES];
+    size_t count = ops->on_dependencies(ops, list);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, "%s: %s\n", list[i].name, list[i].up ? "up" : "down");
+}
+
 void ops_get_readyz(struct http_request *req, void *state)
 {
-    struct ops *ops = state;
+    const struct ops *ops = state;
     const char *said = "ready\n";
     int status = 503;
     struct buf body = {0};
@@ -61,8 +80,8 @@ void ops_get_readyz(struct http_request *req, void *state)
     else
         status = 200;
     buf_puts(&body, said);
-    if (ops->on_verbose && http_has_query_flag(req, "verbose"))
-        ops->on_verbose(&body, state);
+    if (http_has_query_flag(req, "verbose"))
+        put_dependencies(&body, ops);
     reply(req, status, OPS_TEXT, &body);
 }
 
@@ -135,11 +154,6 @@ void ops_log_library_message(const char *text, void *state)
     log_begin(LOG_WARN, "HTTP library");
     log_text("reason", text);
     log_end();
-}
-
-void ops_put_dependency(struct buf *out, const char *name, bool up)
-{
-    buf_printf(out, "%s: %s\n", name, up ? "up" : "down");
 }
 
 const char *ops_version(const char *release)

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct buf;
@@ -11,6 +12,13 @@ struct http_outcome;
 struct http_request;
 struct metrics;
 struct worker;
+
+enum { OPS_DEPENDENCIES = 2 };
+
+struct ops_dependency {
+    const char *name; /* static */
+    bool up;
+};
 
 /* DESIGN. A service's worker state is also the context of its handlers and MUST begin with a struct
  * ops: the handlers below find everything in it, and a scrape finds those of the other workers
@@ -21,13 +29,12 @@ struct ops {
     struct worker *worker;
     struct metrics *metrics;
     bool log_requests; /* all, not only those that failed or were degraded */
-    /* Appends a line for each dependency to the answer of /readyz?verbose (ops_put_dependency). */
-    void (*on_verbose)(struct buf *out, void *state);
+    /* What the worker depends on now; the number of entries filled in. */
+    size_t (*on_dependencies)(const void *state, struct ops_dependency ret_list[OPS_DEPENDENCIES]);
     /* Readiness is no word on stores that others share. But who is new and has not reached them yet
      * would fail where its elders do not: for so long it may be told to wait, with a limit. */
-    bool (*is_whole)(const void *state); /* all that the worker depends on is up */
-    uint64_t ready_at_ms;                /* uv_now(); ready then, whole or not */
-    atomic_bool was_whole;               /* once; ops_turn sets it */
+    uint64_t ready_at_ms;  /* uv_now(); ready then, whole or not */
+    atomic_bool was_whole; /* all that it depends on was up, once; ops_turn sets it */
 };
 
 #define OPS_TEXT "text/plain; charset=utf-8"
@@ -58,7 +65,5 @@ void ops_log_request(const struct http_outcome *outcome, void *state);
 /* For http_options.on_library_message. */
 void ops_log_library_message(const char *text, void *state);
 
-/* "database: up" */
-void ops_put_dependency(struct buf *out, const char *name, bool up);
 /* RELEASE where it is set, else the revision of the build. */
 const char *ops_version(const char *release);
