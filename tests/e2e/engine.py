@@ -42,6 +42,15 @@ def docker(*command, **options):
     return run("docker", *command, **options)
 
 
+def remove_network(network):
+    """The engine may count an endpoint for ever that is no container's any more, when many are killed at once: that network stays,
+    and scripts/e2e says so."""
+    done = subprocess.run(["docker", "network", "rm", network], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        inside = docker("network", "inspect", "--format", "{{len .Containers}}", network).strip()
+        assert "has active endpoints" in done.stderr and inside == "0", f"{network}, {inside} containers: {done.stderr}"
+
+
 def new_name():
     """For a container, network or project of a test."""
     return f"{os.environ.get('E2E_NAME', 'tally-e2e')}-{uuid.uuid4().hex[:8]}"
@@ -174,11 +183,21 @@ class Stack:
 
     def down(self, volumes=True):
         """With its volumes there is nothing to save: then what runs is killed, which is quicker."""
-        mine = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={self.name}").split() if volumes else []
+        mine = self.made("ps", "-a") if volumes else []
         if mine + self.helpers:
             docker("rm", "-f", "-v", *mine, *self.helpers, check=False)
         self.helpers = []
-        self.compose("down", "--remove-orphans", "-t", "20", *(["-v"] if volumes else []))
+        if not volumes:
+            self.compose("down", "--remove-orphans", "-t", "20")
+            return
+        for network in self.made("network", "ls"):
+            remove_network(network)
+        if left := self.made("volume", "ls"):
+            docker("volume", "rm", *left)
+
+    def made(self, *listing):
+        """The ids of what compose made for this stack."""
+        return docker(*listing, "-q", "--filter", f"label=com.docker.compose.project={self.name}").split()
 
     def logs(self):
         return self.compose("logs", "--no-color", check=False)
