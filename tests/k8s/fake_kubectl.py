@@ -192,9 +192,9 @@ def delete():
 
 def create(stdin):
     """A manifest with --dry-run, an object of standard input without."""
-    import base64
     if "--dry-run=client" not in ARGUMENTS:
         return apply([stdin], create=True)
+    import base64
     _, kind, *rest = words()
     name = rest[-1]
     data = {}
